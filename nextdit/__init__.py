@@ -1,0 +1,1 @@
+"""The Next-DiT model family in plain PyTorch."""

@@ -1,0 +1,1 @@
+"""The only place that knows both ComfyUI and the plain PyTorch packages."""

@@ -1,0 +1,1 @@
+"""Time schedules, Runge-Kutta solvers and guidance for flow models; torch only."""
