@@ -15,8 +15,13 @@ STEPS, SHIFT, SCALE = 8, 4.0, 4.0
 
 @pytest.fixture(scope="module")
 def pipeline():
-    vae = AutoencoderKL(block_out_channels=(8, 8, 8, 8), norm_num_groups=4, latent_channels=4,
-                        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        norm_num_groups=4,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )
     pipeline = LuminaPipeline(
         transformer=diffusers_model(CONFIG),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
