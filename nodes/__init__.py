@@ -6,8 +6,9 @@ from .channel_guidance import ChannelGuidance
 from .flow_sampler import FlowSampler
 from .flow_schedule import FlowSchedule
 from .load_model import LoadModel
+from .load_text_encoder import LoadTextEncoder
 
-NODES: list[type[io.ComfyNode]] = [LoadModel, FlowSchedule, FlowSampler, ChannelGuidance]
+NODES: list[type[io.ComfyNode]] = [LoadModel, LoadTextEncoder, FlowSchedule, FlowSampler, ChannelGuidance]
 
 
 class LuminaNextExtension(ComfyExtension):
