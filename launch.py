@@ -124,7 +124,9 @@ def set_up(comfyui: Path | None, tests: bool = False) -> None:
     if not python.exists() or subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode:
         say("Setting up .venv (once).")
         if subprocess.run([sys.executable, "-m", "venv", "--clear", VENV]).returncode:
-            raise LaunchError("Python could not make .venv; on Debian and Ubuntu: apt install python3-venv, then again.")
+            raise LaunchError(
+                "Python could not make .venv; on Debian and Ubuntu: apt install python3-venv, then again."
+            )
     install([*TORCH, *(["-r", str(comfyui / "requirements.txt")] if comfyui else [])], tests)
     partial = STAMP.with_suffix(".partial")
     partial.write_text(json.dumps({"fingerprint": mark, "tests": tests}), encoding="utf-8")
@@ -301,7 +303,11 @@ def test(arguments: list[str]) -> int:
     """Lint, check types, run the tests; the sum of what failed as exit code."""
     comfyui = find_comfyui() or clone_comfyui()
     set_up(comfyui, tests=True)
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}  # tiny models: threads cost far more than they bring
+    env = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUTF8": "1",
+    }  # tiny models: threads cost far more than they bring
     if comfyui:
         env["COMFYUI_PATH"] = str(comfyui)
     python = str(venv_bin("python"))
