@@ -6,8 +6,9 @@
   python3 launch.py comfy [...]   start ComfyUI with this pack; further arguments go to ComfyUI
 
 The environment is .venv in this folder. ComfyUI is looked for in COMFYUI_PATH, two folders up (when this pack lies
-in custom_nodes), and in comfy-cli's default workspace; failing that, its official repository is cloned. It always runs in
-.venv with .launch/comfy as its base directory, so neither your ComfyUI's own environment nor its outputs are touched.
+in custom_nodes), and in comfy-cli's default workspace; failing that, its official repository is cloned. It always
+runs in .venv, with .launch/comfy as its base directory: your ComfyUI's own environment, packs, settings and outputs
+stay as they are, and its models are found.
 """
 
 import hashlib
@@ -21,12 +22,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 WORK = ROOT / ".launch"
 STAMP = VENV / "set-up.json"
+PROMPT = "A red fox asleep in fresh snow, soft morning light"
 WORKFLOW = ROOT / "workflows" / "api" / "text_to_image.json"
 COMFYUI_URL, COMFYUI_TAG = "https://github.com/comfyanonymous/ComfyUI", "v0.33.0"
 # These three belong together: pip would otherwise pair torch with a torchvision or torchaudio built for another one.
@@ -124,10 +128,8 @@ def set_up(comfyui: Path | None, tests: bool = False) -> None:
     if not python.exists() or subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode:
         say("Setting up .venv (once).")
         if subprocess.run([sys.executable, "-m", "venv", "--clear", VENV]).returncode:
-            raise LaunchError(
-                "Python could not make .venv; on Debian and Ubuntu: apt install python3-venv, then again."
-            )
-    install([*TORCH, *(["-r", str(comfyui / "requirements.txt")] if comfyui else [])], tests)
+            raise LaunchError("Python could not make .venv. On Debian and Ubuntu, first: apt install python3-venv")
+    install([*TORCH, "-r", str(comfyui / "requirements.txt")] if comfyui else TORCH[:1], tests)
     partial = STAMP.with_suffix(".partial")
     partial.write_text(json.dumps({"fingerprint": mark, "tests": tests}), encoding="utf-8")
     os.replace(partial, STAMP)
@@ -180,28 +182,54 @@ def link_pack(base: Path) -> None:
 
 
 def free_port(wanted: int = 0) -> int:
-    """`wanted` if nothing listens there, else any free port of this machine."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return probe.getsockname()[1]
-    raise LaunchError("This machine has no free port.")
+    """Return `wanted` if nothing listens there, else any free port."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return free_port()
+        return probe.getsockname()[1]
 
 
 def server_command(comfyui: Path, port: int) -> list[str]:
-    """Command line of a ComfyUI server with this pack; on the CPU where torch sees no accelerator."""
+    """Return the command line of a ComfyUI server with this pack, on the CPU where torch sees no accelerator."""
     base = WORK / "comfy"
     link_pack(base)
     models = {folder.name: str(folder) for folder in sorted((comfyui / "models").glob("*")) if folder.is_dir()}
-    paths = WORK / "model_paths.yaml"  # JSON is YAML; this keeps the models of the ComfyUI that was found in reach
+    paths = WORK / "model_paths.yaml"  # JSON is YAML
     paths.write_text(json.dumps({"comfyui": models}), encoding="utf-8")
     check = "import torch; raise SystemExit(not torch.accelerator.is_available())"
     cpu = ["--cpu"] if subprocess.run([venv_bin("python"), "-c", check]).returncode else []
     command = [str(venv_bin("python")), str(comfyui / "main.py"), "--base-directory", str(base), "--port", str(port)]
     return [*command, "--extra-model-paths-config", str(paths), *cpu]
+
+
+@contextmanager
+def serving(command: list[str], address: str, log: Path | None = None) -> Iterator[subprocess.Popen]:
+    """Run a server, from when it answers at `address` until the block ends, however that ends."""
+    with log.open("wb") if log else nullcontext() as output:
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            for _ in range(1500):
+                if server.poll() is not None:
+                    raise LaunchError(f"ComfyUI ended while starting (exit code {server.returncode}).")
+                try:
+                    call(f"{address}/system_stats")
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            else:
+                raise LaunchError("ComfyUI did not answer within five minutes.")
+            yield server
+        except LaunchError as error:
+            raise LaunchError(f"{error}\nIts log: {log}" if log else str(error)) from None
+        finally:
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
 
 
 def call(url: str, body: dict | None = None) -> dict:
@@ -213,30 +241,6 @@ def call(url: str, body: dict | None = None) -> dict:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise LaunchError(f"ComfyUI refused {url}: {error.read().decode(errors='replace')[:2000]}") from None
-
-
-def wait_for_server(server: subprocess.Popen, address: str, seconds: float = 300) -> None:
-    """Return once the server answers; LaunchError when it ends or takes longer than `seconds`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if server.poll() is not None:
-            raise LaunchError(f"ComfyUI ended while starting (exit code {server.returncode}).")
-        try:
-            call(f"{address}/system_stats")
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise LaunchError(f"ComfyUI did not answer within {seconds:.0f} s.")
-
-
-def stop(server: subprocess.Popen) -> None:
-    """End the server, whatever state it is in."""
-    server.terminate()
-    try:
-        server.wait(10)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
 
 
 def queue_workflow(server: subprocess.Popen, address: str, workflow: dict) -> list[dict]:
@@ -260,18 +264,10 @@ def queue_workflow(server: subprocess.Popen, address: str, workflow: dict) -> li
 def run_in_comfyui(comfyui: Path) -> list[Path]:
     """Run the text-to-image workflow in a server of its own; returns the pictures, copied to output/."""
     port = free_port()
+    address = f"http://127.0.0.1:{port}"
     command = [*server_command(comfyui, port), "--disable-api-nodes", "--database-url", "sqlite:///:memory:"]
-    log = WORK / "comfyui.log"
-    with log.open("w", encoding="utf-8") as stream:
-        server = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        try:
-            address = f"http://127.0.0.1:{port}"
-            wait_for_server(server, address)
-            images = queue_workflow(server, address, json.loads(WORKFLOW.read_text(encoding="utf-8")))
-        except LaunchError as error:
-            raise LaunchError(f"{error}\nThe server's log is {log}") from None
-        finally:
-            stop(server)
+    with serving(command, address, WORK / "comfyui.log") as server:
+        images = queue_workflow(server, address, json.loads(WORKFLOW.read_text(encoding="utf-8")))
     pictures = []
     for image in images:
         picture = ROOT / "output" / image["filename"]
@@ -288,55 +284,46 @@ def run() -> int:
     comfyui = find_comfyui() or clone_comfyui()
     set_up(comfyui)
     if comfyui is None:
-        say("No ComfyUI: using the command line lumina-next instead. COMFYUI_PATH=... names one.")
-        (ROOT / "output").mkdir(exist_ok=True)
+        say("No ComfyUI, so the command line lumina-next makes the picture. To use one, set COMFYUI_PATH to it.")
         target = ROOT / "output" / "lumina-next.png"
-        prompt = "a lighthouse on a cliff at dusk"
-        return subprocess.run([venv_bin("lumina-next"), "generate", prompt, "-o", target]).returncode
-    say(f"Running {WORKFLOW.relative_to(ROOT)} in ComfyUI at {comfyui}")
+        target.parent.mkdir(exist_ok=True)
+        return subprocess.run([venv_bin("lumina-next"), "generate", PROMPT, "-o", target]).returncode
+    say(f"Running {WORKFLOW.relative_to(ROOT).as_posix()} in ComfyUI at {comfyui}")
     for picture in run_in_comfyui(comfyui):
         say(f"Image: {picture}")
     return 0
 
 
 def test(arguments: list[str]) -> int:
-    """Lint, check types, run the tests; the sum of what failed as exit code."""
+    """Lint, check types, run the tests; a failure of any is the exit code."""
     comfyui = find_comfyui() or clone_comfyui()
     set_up(comfyui, tests=True)
-    env = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONUTF8": "1",
-    }  # tiny models: threads cost far more than they bring
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}  # on models this small, threads cost far more than they bring
+    env["PYTHONUTF8"] = "1"
     if comfyui:
         env["COMFYUI_PATH"] = str(comfyui)
     python = str(venv_bin("python"))
-    failed = False
+    failed = 0
     for check in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "nextdit", "samplers"]):
         if subprocess.run([python, "-m", *check], cwd=ROOT, env=env).returncode:
             say(f"FAILED: {' '.join(check)}")
-            failed = True
-    paths = [] if any(Path(a.split("::")[0]).exists() for a in arguments) else ["tests"]
+            failed = 1
+    paths = [] if any((ROOT / a.split("::")[0]).exists() for a in arguments) else ["tests"]
     tests = [python, "-m", "pytest", "-c", "tests/pytest.ini", *paths, *arguments]
-    return subprocess.run(tests, cwd=ROOT, env=env).returncode or int(failed)
+    return subprocess.run(tests, cwd=ROOT, env=env).returncode or failed
 
 
 def comfy(arguments: list[str]) -> int:
-    """Start ComfyUI with the pack and keep it in the foreground."""
+    """Start ComfyUI with the pack, and stay until it ends."""
     comfyui = find_comfyui() or clone_comfyui()
     if comfyui is None:
         raise LaunchError("There is no ComfyUI to start. Set COMFYUI_PATH to a checkout of it.")
     set_up(comfyui)
     port = int(arguments[arguments.index("--port") + 1]) if "--port" in arguments[:-1] else free_port(8188)
-    server = subprocess.Popen([*server_command(comfyui, port), *arguments])
-    try:
-        wait_for_server(server, f"http://127.0.0.1:{port}")
-        say(f"\nEditor: http://127.0.0.1:{port}   (Ctrl-C ends it)\n")
+    address = f"http://127.0.0.1:{port}"
+    with serving([*server_command(comfyui, port), *arguments], address) as server:
+        say(f"\nEditor: {address}   (Ctrl-C ends it)\n")
         return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        stop(server)
 
 
 def main(arguments: list[str]) -> int:
@@ -357,6 +344,8 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     try:
-        raise SystemExit(main(sys.argv[1:]))
+        sys.exit(main(sys.argv[1:]))
     except LaunchError as error:
-        raise SystemExit(f"launch.py: {error}") from None
+        sys.exit(f"launch.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
