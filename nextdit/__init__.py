@@ -1,1 +1,9 @@
 """The Next-DiT model family in plain PyTorch."""
+
+from .checkpoint import load_model, save_model
+from .config import PRESETS, NextDiTConfig
+from .context_drop import ContextDrop
+from .image import NextDiT
+from .rope import RopeScaling
+
+__all__ = ["PRESETS", "ContextDrop", "NextDiT", "NextDiTConfig", "RopeScaling", "load_model", "save_model"]

@@ -1,0 +1,47 @@
+"""The transformer block that the Next-DiT variants share."""
+
+from torch import Tensor, nn
+
+from .attention import Attend, Attention
+from .config import NextDiTConfig
+from .context_drop import Pool
+from .layers import FeedForward, modulate
+
+
+class Block(nn.Module):
+    """Gated attention and SwiGLU, each between two RMS norms (sandwich) and scaled by time and text (paper 2.1)."""
+
+    def __init__(self, config: NextDiTConfig, *, operations, **factory):
+        super().__init__()
+        c = config
+
+        def norm(width: int) -> nn.Module:
+            return operations.RMSNorm(width, eps=1e-5, **factory)
+
+        self.attention = Attention(
+            c.dim, c.n_heads, c.n_kv_heads, c.text_dim, c.qk_norm, operations=operations, **factory
+        )
+        self.feed_forward = FeedForward(c.dim, c.ffn_dim, operations=operations, **factory)
+        self.attention_norm1, self.attention_norm2 = norm(c.dim), norm(c.dim)
+        self.ffn_norm1, self.ffn_norm2 = norm(c.dim), norm(c.dim)
+        self.attention_y_norm = norm(c.text_dim)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), operations.Linear(c.time_dim, 4 * c.dim, **factory))
+
+    def forward(
+        self,
+        x: Tensor,
+        text: Tensor,
+        condition: Tensor,
+        rotary: Tensor,
+        text_mask: Tensor | None,
+        attend: Attend,
+        temperature: float = 1.0,
+        pool: Pool | None = None,
+    ) -> Tensor:
+        """Map tokens x (B, N, dim) to (B, N, dim); text (B, L, text_dim), condition (B, time_dim)."""
+        scale_a, gate_a, scale_f, gate_f = self.adaLN_modulation(condition).chunk(4, dim=-1)
+        h = modulate(self.attention_norm1(x), scale_a)
+        h = self.attention(h, self.attention_y_norm(text), rotary, text_mask, attend, temperature, pool)
+        x = x + gate_a.tanh().unsqueeze(1) * self.attention_norm2(h)
+        h = self.feed_forward(modulate(self.ffn_norm1(x), scale_f))
+        return x + gate_f.tanh().unsqueeze(1) * self.ffn_norm2(h)

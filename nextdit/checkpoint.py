@@ -1,0 +1,100 @@
+"""Checkpoints in and out: any layout to a NextDiT, strictly, and back to the reference layout."""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .config import NextDiTConfig
+from .files import network_file, read_weights
+from .image import NextDiT
+from .keys import UnknownCheckpoint, infer_config, to_model_keys, to_reference_keys
+
+FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
+# What quantised files keep beside a weight: the factor that its numbers are to be multiplied with.
+SCALES = ("scale_weight", "weight_scale")
+QUANTISED_EXTRAS = (*SCALES, "scale_input", "input_scale", "comfy_quant", "scaled_fp8")
+
+
+def load_model(path: str | Path, *, dtype: torch.dtype | None = None, device="cpu") -> NextDiT:
+    """Load a text-to-image Next-DiT from a file or folder of any layout, in evaluation mode.
+
+    Reference or diffusers keys, safetensors or a pickle of tensors, one file or shards; fp8 weights become bfloat16
+    unless `dtype` says otherwise. Raises FileNotFoundError, UnknownCheckpoint or ValueError, naming file and keys.
+    """
+    file = network_file(path)
+    try:
+        weights = to_model_keys(read_weights(file))
+        dtype = dtype or main_dtype(weights)
+        weights = dequantise(weights, dtype)
+        config = infer_config({key: tuple(x.shape) for key, x in weights.items()})
+        check_keys({key: tuple(x.shape) for key, x in weights.items()}, config)
+    except UnknownCheckpoint as error:
+        raise UnknownCheckpoint(f"{file}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    model = NextDiT(config, device="meta")
+    model.load_state_dict(weights, assign=True)
+    return model.to(device).eval()
+
+
+def save_model(model: NextDiT, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a NextDiT as safetensors in the reference layout; the file appears under its name only when whole."""
+    path = Path(path)
+    weights = {key: x.detach().contiguous().cpu() for key, x in to_reference_keys(model.state_dict()).items()}
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file(weights, unfinished, metadata={"format": "pt", **(metadata or {})})
+        os.replace(unfinished, path)
+    finally:
+        Path(unfinished).unlink(missing_ok=True)
+
+
+def check_keys(shapes: Mapping[str, tuple[int, ...]], config: NextDiTConfig) -> None:
+    """Raise ValueError, naming up to ten keys, unless weights named as our modules are exactly those of `config`."""
+    expected = {key: tuple(x.shape) for key, x in NextDiT(config, device="meta").state_dict().items()}
+    extras = {key for key in shapes if key.rpartition(".")[2] in QUANTISED_EXTRAS}
+    packed = {key.rpartition(".")[0] + ".weight" for key in extras}  # may be stored in a shape of their own
+    problems = [f"{key} is missing" for key in expected if key not in shapes]
+    problems += [f"{key} is unexpected" for key in shapes if key not in expected and key not in extras]
+    problems += [
+        f"{key} has shape {tuple(shapes[key])}, expected {shape}"
+        for key, shape in expected.items()
+        if key in shapes and tuple(shapes[key]) != shape and key not in packed
+    ]
+    if problems:
+        more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise ValueError(
+            f"does not hold the weights of a {config.n_layers}-layer Next-DiT of width {config.dim}: "
+            f"{'; '.join(problems[:10])}{more}. The file is damaged or of another model: download it again"
+        )
+
+
+def main_dtype(weights: Mapping[str, Tensor]) -> torch.dtype:
+    """Return the dtype that most numbers have, bfloat16 for fp8, which plain PyTorch layers cannot compute in."""
+    count: Counter[torch.dtype] = Counter()
+    for tensor in weights.values():
+        if tensor.is_floating_point():
+            count[tensor.dtype] += tensor.numel()
+    dtype = count.most_common(1)[0][0]
+    return torch.bfloat16 if dtype in FP8 else dtype
+
+
+def dequantise(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the weights in `dtype`, fp8 ones multiplied with the scale stored beside them, the extras left out."""
+    plain = {}
+    for key, tensor in weights.items():
+        module, _, leaf = key.rpartition(".")
+        if leaf in QUANTISED_EXTRAS:
+            continue
+        scale = next((weights[f"{module}.{name}"] for name in SCALES if f"{module}.{name}" in weights), None)
+        if leaf == "weight" and scale is not None:
+            tensor = tensor.float() * scale.float()
+        plain[key] = tensor.to(dtype)
+    return plain

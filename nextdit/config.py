@@ -1,0 +1,60 @@
+"""The architecture of a Next-DiT as a frozen value, and the published presets."""
+
+from dataclasses import dataclass
+
+
+def ffn_width(dim: int, multiple_of: int = 256) -> int:
+    """Return the SwiGLU width: 2/3 of 4·dim, rounded up to `multiple_of` (reference code)."""
+    return -(-int(8 * dim / 3) // multiple_of) * multiple_of
+
+
+@dataclass(frozen=True)
+class NextDiTConfig:
+    """Architecture of a text-to-image Next-DiT; nothing that a state dict's shapes do not tell.
+
+    `out_channels` is twice `in_channels` where the network was trained with a variance head
+    (`learn_sigma`), whose half of the output is thrown away. Raises ValueError on sizes that
+    do not fit together.
+    """
+
+    dim: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    text_dim: int
+    in_channels: int = 4
+    out_channels: int = 8
+    patch_size: int = 2
+    ffn_dim: int = 0  # 0: the reference's ffn_width(dim)
+    time_dim: int = 0  # 0: the reference's min(dim, 1024)
+    time_frequencies: int = 256
+    qk_norm: bool = True
+
+    def __post_init__(self):
+        if not self.ffn_dim:
+            object.__setattr__(self, "ffn_dim", ffn_width(self.dim))
+        if not self.time_dim:
+            object.__setattr__(self, "time_dim", min(self.dim, 1024))
+        for name, value in vars(self).items():
+            if name != "qk_norm" and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"NextDiTConfig.{name} must be a positive integer, got {value!r}")
+        if self.dim % self.n_heads:
+            raise ValueError(f"dim {self.dim} is not divisible by n_heads {self.n_heads}")
+        if self.n_heads % self.n_kv_heads:
+            raise ValueError(f"n_heads {self.n_heads} is not divisible by n_kv_heads {self.n_kv_heads}")
+        if self.head_dim % 4 or self.head_dim < 8:
+            raise ValueError(f"2-D RoPE needs head_dim (dim / n_heads) to be 8, 12, 16, …, got {self.head_dim}")
+        if self.out_channels not in (self.in_channels, 2 * self.in_channels):
+            raise ValueError(f"out_channels must be in_channels or twice that, got {self.out_channels}")
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.n_heads
+
+
+PRESETS = {
+    "600M": NextDiTConfig(dim=1536, n_layers=16, n_heads=32, n_kv_heads=32, text_dim=2048),
+    "2B": NextDiTConfig(dim=2304, n_layers=24, n_heads=32, n_kv_heads=8, text_dim=2048),
+    "3B": NextDiTConfig(dim=3072, n_layers=32, n_heads=32, n_kv_heads=32, text_dim=2048),
+    "7B": NextDiTConfig(dim=4096, n_layers=32, n_heads=32, n_kv_heads=32, text_dim=2048),
+}

@@ -1,0 +1,129 @@
+"""Reading weights: single files, shards with an index, folders; never running code from a file."""
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+PICKLES = (".pth", ".pt", ".bin", ".ckpt")
+# Where official downloads keep the network, best first.
+NETWORK_FILES = (
+    "transformer/diffusion_pytorch_model.safetensors.index.json",
+    "transformer/diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.safetensors.index.json",
+    "diffusion_pytorch_model.safetensors",
+    "consolidated_ema.00-of-01.safetensors",
+    "consolidated.00-of-01.safetensors",
+    "consolidated_ema.00-of-01.pth",
+    "consolidated.00-of-01.pth",
+)
+
+
+def network_file(path: str | Path) -> Path:
+    """Return the file that holds the network: `path` itself, or what a downloaded folder has of NETWORK_FILES.
+
+    Raises FileNotFoundError.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} does not exist; it may have been moved or deleted since it was listed")
+    for name in NETWORK_FILES:
+        if (path / name).is_file():
+            return path / name
+    raise FileNotFoundError(f"{path} has no network weights; looked for {', '.join(NETWORK_FILES)}")
+
+
+def shards(file: Path) -> list[Path]:
+    """Return the files that hold the tensors: `file`, or all those that a *.index.json names.
+
+    Raises FileNotFoundError if a shard is missing, ValueError if the index is not one.
+    """
+    if not file.name.endswith(".index.json"):
+        return [file]
+    try:
+        names = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{file} is not a shard index: {error!r}; download it again") from error
+    found = [file.parent / Path(name).name for name in names]
+    missing = [shard.name for shard in found if not shard.is_file()]
+    if missing:
+        raise FileNotFoundError(f"{file.parent} lacks {len(missing)} of {len(found)} shards: {', '.join(missing[:10])}")
+    return found
+
+
+def read_header(path: str | Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return dtype and shape of every tensor of a safetensors file, folder or index, without loading any.
+
+    dtype is safetensors' name ("BF16", "F8_E4M3", …). Raises FileNotFoundError, or ValueError on a damaged file.
+    """
+    header: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for shard in shards(network_file(path)):
+        if shard.suffix in PICKLES:
+            found = _read_pickle(shard, mmap=True)
+            header |= {key: (str(x.dtype).removeprefix("torch."), tuple(x.shape)) for key, x in found.items()}
+            continue
+        with _open(shard) as file:
+            for key in file.keys():  # noqa: SIM118 - not a mapping
+                part = file.get_slice(key)
+                header[key] = (part.get_dtype(), tuple(part.get_shape()))
+    return header
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Return a safetensors file's metadata, empty for other formats."""
+    first = shards(network_file(path))[0]
+    if first.suffix in PICKLES:
+        return {}
+    with _open(first) as file:
+        return file.metadata() or {}
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Load every tensor of a file, index or folder onto the CPU.
+
+    Raises FileNotFoundError, or ValueError on a damaged file or a pickle that holds more than tensors (nothing in it
+    is run).
+    """
+    weights: dict[str, Tensor] = {}
+    for shard in shards(network_file(path)):
+        if shard.suffix in PICKLES:
+            weights |= _read_pickle(shard)
+            continue
+        with _open(shard) as file:
+            weights |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return weights
+
+
+def _open(file: Path):
+    try:
+        return safe_open(file, framework="pt", device="cpu")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{file} does not exist; it may have been moved since it was listed") from error
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{file} is not a whole safetensors file ({error}); it is damaged or was not downloaded to the end: "
+            "download it again"
+        ) from error
+
+
+def _read_pickle(file: Path, mmap: bool = False) -> dict[str, Tensor]:
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{file} was refused: it holds Python objects other than tensors, which could run code (nothing was "
+            "run). Use the safetensors version, or convert it on a machine that you can afford to lose"
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"{file} is not a whole PyTorch file ({error}); download it again") from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(x, Tensor) for x in content.values()):
+        raise ValueError(f"{file} holds no state dict (a mapping from names to tensors)")
+    return dict(content)

@@ -1,0 +1,130 @@
+"""Next-DiT for text to image: noisy latents, time and text features in, velocity out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from .attention import Attend, default_attend
+from .blocks import Block
+from .config import NextDiTConfig
+from .context_drop import ContextDrop
+from .layers import FinalLayer, TimeEmbedder
+from .rope import PLAIN, RopeScaling, rotary_table
+from .tokens import additive_mask, masked_mean, pad_to_patches, patchify, unpatchify
+
+RunBlock = Callable[[Tensor], Tensor]
+Replace = Mapping[int, Callable[[Tensor, RunBlock], Tensor]]
+"""What runs in place of a layer: replace[index](x, run) → x, where run(x) is the layer itself."""
+
+
+class NextDiT(nn.Module):
+    """Text-to-image Next-DiT (arXiv 2406.18583); module names are the reference checkpoint's keys.
+
+    `operations` is the namespace that has Linear, LayerNorm and RMSNorm: torch.nn, or a comfy.ops class.
+    """
+
+    def __init__(self, config: NextDiTConfig, *, device=None, dtype=None, operations=nn):
+        super().__init__()
+        self.config = c = config
+        factory = {"device": device, "dtype": dtype}
+        made = {"operations": operations, **factory}
+        self.x_embedder = operations.Linear(c.in_channels * c.patch_size**2, c.dim, **factory)
+        self.t_embedder = TimeEmbedder(c.time_frequencies, c.time_dim, **made)
+        self.cap_embedder = nn.Sequential(
+            operations.LayerNorm(c.text_dim, eps=1e-5, **factory), operations.Linear(c.text_dim, c.time_dim, **factory)
+        )
+        self.layers = nn.ModuleList(Block(c, **made) for _ in range(c.n_layers))
+        self.final_layer = FinalLayer(c.dim, c.time_dim, c.out_channels * c.patch_size**2, **made)
+        # Fills up short sequences where images of several sizes share a batch. Batches here have one size, so it
+        # is only kept, for the checkpoint to stay whole.
+        self.pad_token = nn.Parameter(torch.zeros(c.dim, **factory))
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        text: Tensor,
+        text_mask: Tensor | None = None,
+        *,
+        rope: RopeScaling | None = None,
+        drop: ContextDrop | None = None,
+        attend: Attend | None = None,
+    ) -> Tensor:
+        """Return the velocity (B, C, H, W) at x (B, C, H, W) and t (B,), t = 0 noise, t = 1 data.
+
+        text (B, L, text_dim); text_mask (B, L), true or 1 where a token counts, None if all do. Odd sizes are padded
+        and cropped. Computes in the weights' dtype, returns x's. Raises ValueError on a wrong channel count or width.
+        """
+        dtype = self.x_embedder.weight.dtype
+        out = self.velocity(x.to(dtype), t, text.to(dtype), text_mask, rope=rope, drop=drop, attend=attend)
+        return out.to(x.dtype)
+
+    def velocity(
+        self,
+        x: Tensor,
+        t: Tensor,
+        text: Tensor,
+        text_mask: Tensor | None = None,
+        *,
+        rope: RopeScaling | None = None,
+        drop: ContextDrop | None = None,
+        attend: Attend | None = None,
+        replace: Replace | None = None,
+        positions: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """Do forward's work in x's dtype, for callers that cast weights themselves.
+
+        `replace` runs something else in place of a layer; `positions` are the rows' and columns' RoPE positions,
+        by default 0, 1, 2, ….
+        """
+        c = self.config
+        self.check(x.shape[1], text.shape[-1])
+        height, width = x.shape[-2:]
+        x = pad_to_patches(x, c.patch_size)
+        grid = x.shape[-2] // c.patch_size, x.shape[-1] // c.patch_size
+        rope, attend = rope or PLAIN, attend or default_attend
+
+        condition = self.t_embedder(t, x.dtype) + self.cap_embedder(masked_mean(text, text_mask))
+        mask = None if text_mask is None else additive_mask(text_mask.to(x.device), x.dtype)
+        rotary = self.rotary(rope, t, positions or [torch.arange(n, device=x.device) for n in grid])
+        tokens = self.x_embedder(patchify(x, c.patch_size))
+        temperature = rope.temperature(tokens.shape[1])
+        dropping, pool = (drop.layers(float(t[0]), c.n_layers), drop.pool(grid)) if drop else (0, None)
+        for i, layer in enumerate(self.layers):
+            run = partial(
+                layer,
+                text=text,
+                condition=condition,
+                rotary=rotary,
+                text_mask=mask,
+                attend=attend,
+                temperature=temperature,
+                pool=pool if i < dropping else None,
+            )
+            tokens = replace[i](tokens, run) if replace and i in replace else run(tokens)
+        out = unpatchify(self.final_layer(tokens, condition), c.patch_size, grid)
+        return out[:, : c.in_channels, :height, :width]  # the rest is the variance head, which sampling ignores
+
+    def rotary(self, rope: RopeScaling, t: Tensor, positions: Sequence[Tensor]) -> Tensor:
+        """Return the rotary table for every time in t (B,)."""
+        if rope.method.startswith("time_aware"):
+            thetas = tuple(rope.frequencies(self.config.head_dim, t, axis=axis) for axis in range(2))
+        else:
+            thetas = tuple(rope.frequencies(self.config.head_dim, axis=axis).to(t.device) for axis in range(2))
+        return rotary_table(positions, thetas)
+
+    def check(self, channels: int, text_dim: int) -> None:
+        """Raise ValueError if latents or text features do not fit this model."""
+        c = self.config
+        if channels != c.in_channels:
+            raise ValueError(
+                f"the latent has {channels} channels, but this Next-DiT takes {c.in_channels}; "
+                "encode with the VAE that belongs to it, or start from an empty latent"
+            )
+        if text_dim != c.text_dim:
+            raise ValueError(
+                f"the text features are {text_dim} wide, but this Next-DiT takes {c.text_dim}; "
+                "load the text encoder that it was trained with (2048: Gemma-2B)"
+            )

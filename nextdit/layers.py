@@ -1,0 +1,76 @@
+"""The small parts of a Next-DiT: time embedding, feed-forward, modulation, final layer."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def modulate(x: Tensor, scale: Tensor) -> Tensor:
+    """Scale tokens (B, N, D) by 1 + scale (B, D)."""
+    return x * (1 + scale.unsqueeze(1))
+
+
+def sinusoid(t: Tensor, width: int, max_period: float = 10000.0) -> Tensor:
+    """Embed times (B,) as (B, width) float32, the cosine half first; t itself, not ×1000 (reference code)."""
+    half = width // 2
+    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32) / half)
+    angles = t[:, None].float() * frequencies.to(t.device)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class TimeEmbedder(nn.Module):
+    """Times (B,) → features (B, width): sinusoid and a two-layer SiLU MLP."""
+
+    def __init__(self, frequencies: int, width: int, *, operations, **factory):
+        super().__init__()
+        self.frequencies = frequencies
+        self.mlp = nn.Sequential(
+            operations.Linear(frequencies, width, **factory),
+            nn.SiLU(),
+            operations.Linear(width, width, **factory),
+        )
+
+    def forward(self, t: Tensor, dtype: torch.dtype) -> Tensor:
+        return self.mlp(sinusoid(t, self.frequencies).to(dtype))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU without bias: w2(SiLU(w1 x) · w3 x)."""
+
+    def __init__(self, dim: int, hidden: int, *, operations, **factory):
+        super().__init__()
+        self.w1 = operations.Linear(dim, hidden, bias=False, **factory)
+        self.w2 = operations.Linear(hidden, dim, bias=False, **factory)
+        self.w3 = operations.Linear(dim, hidden, bias=False, **factory)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+
+
+class HeadGate(nn.Module):
+    """Multiply head h of (B, heads, N, D) by tanh(weight[h]); zero, that is shut, before training.
+
+    A leaf of its own, since ComfyUI patches and offloads parameters of leaf modules only.
+    """
+
+    def __init__(self, heads: int, **factory):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(heads, **factory))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight.to(x).tanh()[:, None, None]
+
+
+class FinalLayer(nn.Module):
+    """Tokens (B, N, dim) → (B, N, out): LayerNorm without affine, one modulation, Linear."""
+
+    def __init__(self, dim: int, time_dim: int, out: int, *, operations, **factory):
+        super().__init__()
+        self.norm_final = operations.LayerNorm(dim, eps=1e-6, elementwise_affine=False, **factory)
+        self.linear = operations.Linear(dim, out, **factory)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), operations.Linear(time_dim, dim, **factory))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        return self.linear(modulate(self.norm_final(x), self.adaLN_modulation(condition)))
