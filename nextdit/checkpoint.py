@@ -1,7 +1,6 @@
 """Checkpoints in and out: any layout to a NextDiT, strictly, and back to the reference layout."""
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,13 +46,12 @@ def save_model(model: NextDiT, path: str | Path, metadata: Mapping[str, str] | N
     """Write a NextDiT as safetensors in the reference layout; the file appears under its name only when whole."""
     path = Path(path)
     weights = {key: x.detach().contiguous().cpu() for key, x in to_reference_keys(model.state_dict()).items()}
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         save_file(weights, unfinished, metadata={"format": "pt", **(metadata or {})})
         os.replace(unfinished, path)
     finally:
-        Path(unfinished).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def check_keys(shapes: Mapping[str, tuple[int, ...]], config: NextDiTConfig) -> None:

@@ -96,23 +96,30 @@ def model_key(key: str) -> str:
     return f"{ours.replace('#', layer[1]) if layer else ours}.{leaf}"
 
 
-def to_model_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a state dict of either layout, with any known prefix, to our module names; other keys stay out.
+def model_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Map the keys of a checkpoint of either layout, with any known prefix, to our modules' names.
 
-    Raises UnknownCheckpoint if it is not a text-to-image Next-DiT, ValueError if diffusers' two copies of a query
-    differ.
+    Keys without the prefix (a VAE in the same file) stay out. Raises UnknownCheckpoint if it is not a text-to-image
+    Next-DiT.
     """
-    prefix = prefix_of(weights)
+    keys = list(keys)
+    prefix = prefix_of(keys)
     if prefix is None:
-        raise UnknownCheckpoint(explain_unknown(weights))
+        raise UnknownCheckpoint(explain_unknown(keys))
+    return {key: model_key(key[len(prefix) :]) for key in keys if key.startswith(prefix)}
+
+
+def to_model_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a state dict as `model_keys` says.
+
+    Raises UnknownCheckpoint, or ValueError if diffusers' two copies of a query differ.
+    """
     renamed: dict[str, Tensor] = {}
-    for key, tensor in weights.items():
-        if not key.startswith(prefix):
-            continue
-        name = model_key(key[len(prefix) :])
-        if name in renamed and not torch.equal(renamed[name], tensor):
+    for key, name in model_keys(weights).items():
+        tensor = weights[key]
+        if name in renamed and not torch.equal(renamed[name].float(), tensor.float()):
             raise ValueError(f"the two copies of {name} in the diffusers layout differ (second: {key})")
-        renamed[name] = tensor
+        renamed.setdefault(name, tensor)
     return renamed
 
 

@@ -2,9 +2,17 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-NODES: list[type[io.ComfyNode]] = []
+from .load_model import LoadModel
+
+NODES: list[type[io.ComfyNode]] = [LoadModel]
 
 
 class LuminaNextExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        from .adapter import demo, detection
+
+        detection.register()
+        demo.register_folders()
+
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -1,0 +1,1 @@
+"""The checkpoint in the box, and how it was made."""

@@ -1,0 +1,41 @@
+"""Teach ComfyUI's own loaders to recognise Next-DiT checkpoints.
+
+Core has no door for this: its list of supported models is open, but what a state dict is called is decided by one
+function, so that one is wrapped.
+"""
+
+import dataclasses
+from functools import wraps
+
+import comfy.model_detection
+import comfy.supported_models
+
+from ...nextdit.keys import infer_config, model_keys, prefix_of
+from .model import IMAGE_MODEL, LuminaNextConfig
+
+MARK = "_lumina_next_detection"
+
+
+def register() -> None:
+    """Add this family to ComfyUI's model detection; does nothing the second time."""
+    if getattr(comfy.model_detection.detect_unet_config, MARK, False):
+        return
+    core_detect = comfy.model_detection.detect_unet_config
+
+    @wraps(core_detect)
+    def detect(state_dict, key_prefix, *args, **kwargs):
+        found = unet_config(state_dict, key_prefix)
+        return core_detect(state_dict, key_prefix, *args, **kwargs) if found is None else found
+
+    setattr(detect, MARK, True)
+    comfy.model_detection.detect_unet_config = detect
+    comfy.supported_models.models.append(LuminaNextConfig)
+
+
+def unet_config(state_dict: dict, key_prefix: str) -> dict | None:
+    """Return ComfyUI's description of a Next-DiT under `key_prefix`, None if it is something else."""
+    keys = [key[len(key_prefix) :] for key in state_dict if key.startswith(key_prefix)]
+    if prefix_of(keys) is None:
+        return None
+    config = infer_config({name: tuple(state_dict[key_prefix + key].shape) for key, name in model_keys(keys).items()})
+    return {"image_model": IMAGE_MODEL, **dataclasses.asdict(config)}

@@ -1,0 +1,139 @@
+"""Next-DiT as ComfyUI's own kind of model: network, BaseModel and supported-model config."""
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.model_base
+import comfy.supported_models_base
+import torch
+from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
+from torch import Tensor
+
+from ...nextdit.checkpoint import check_keys
+from ...nextdit.config import NextDiTConfig
+from ...nextdit.image import NextDiT
+from ...nextdit.keys import to_model_keys, to_reference_keys
+from .attention import core_attend
+from .conditioning import text_conds
+
+IMAGE_MODEL = "lumina_next"  # what detection calls this family in ComfyUI's unet_config
+
+LATENT_FORMATS = {
+    4: comfy.latent_formats.SDXL,
+    16: comfy.latent_formats.Flux,
+    3: comfy.latent_formats.ChromaRadiance,  # pixels as they are
+}
+
+
+class Network(NextDiT):
+    """NextDiT with the call that ComfyUI makes: sigma = 1 − t, and −velocity out."""
+
+    def __init__(self, image_model=None, dtype=None, device=None, operations=None, **fields):
+        super().__init__(NextDiTConfig(**fields), device=device, dtype=dtype, operations=operations)
+        self.dtype = dtype
+
+    def forward(self, x, timesteps, context, attention_mask=None, control=None, transformer_options={}, **kwargs):  # noqa: B006 - ComfyUI's signature
+        return WrapperExecutor.new_class_executor(
+            self._forward, self, get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
+        ).execute(x, timesteps, context, attention_mask, control, transformer_options, **kwargs)
+
+    def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
+        return -self.velocity(
+            x,
+            1.0 - timesteps,
+            context,
+            attention_mask,
+            attend=core_attend(transformer_options),
+            replace=block_replacements(transformer_options),
+            positions=self.shifted_positions(x, transformer_options.get("rope_options")),
+        )
+
+    def shifted_positions(self, x: Tensor, options: dict | None) -> list[Tensor] | None:
+        """Return the RoPE positions that core's Scale RoPE node asks for, None if it asks for nothing."""
+        if options is None:
+            return None
+        p = self.config.patch_size
+        sizes = zip(("y", "x"), (-(-x.shape[-2] // p), -(-x.shape[-1] // p)), strict=True)
+        return [
+            torch.arange(n, device=x.device) * options.get(f"scale_{axis}", 1.0) + options.get(f"shift_{axis}", 0.0)
+            for axis, n in sizes
+        ]
+
+
+def block_replacements(transformer_options: dict) -> dict:
+    """Return nextdit's replacements for the blocks that other nodes replace (SkipLayerGuidanceDiT and its like)."""
+    found = transformer_options.get("patches_replace", {}).get("dit", {})
+
+    def wrap(patch):
+        def run_patch(tokens, run):
+            args = {"img": tokens, "transformer_options": transformer_options}
+            return patch(args, {"original_block": lambda args: {"img": run(args["img"])}})["img"]
+
+        return run_patch
+
+    return {key[1]: wrap(patch) for key, patch in found.items() if key[0] == "double_block"}
+
+
+class LuminaNext(comfy.model_base.BaseModel):
+    """The flow model around the network: what enters it, checked once per run."""
+
+    def __init__(self, model_config, device=None):
+        super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=Network)
+
+    def process_timestep(self, timestep: Tensor, **kwargs) -> Tensor:
+        # ModelSamplingSD3 counts to 1000 whatever the model wants; the network wants sigma itself
+        return timestep / getattr(self.model_sampling, "multiplier", 1.0)
+
+    def extra_conds(self, **kwargs) -> dict:
+        out = super().extra_conds(**kwargs)
+        features = kwargs.get("cross_attn")
+        if features is None:
+            raise ValueError("Lumina-Next needs text conditioning: connect CLIP Text Encode to the sampler")
+        self.diffusion_model.check(self.diffusion_model.config.in_channels, features.shape[-1])
+        return out | text_conds(features, kwargs.get("attention_mask"))
+
+    def process_latent_in(self, latent: Tensor) -> Tensor:
+        self.diffusion_model.check(latent.shape[1], self.diffusion_model.config.text_dim)
+        if not torch.isfinite(latent).all():
+            raise ValueError(
+                "the latent contains NaN or infinite numbers; the node before the sampler made them "
+                "(often a VAE in half precision: start ComfyUI with --fp32-vae)"
+            )
+        return super().process_latent_in(latent)
+
+
+class LuminaNextConfig(comfy.supported_models_base.BASE):
+    """How ComfyUI builds, saves and sizes a Lumina-Next model."""
+
+    unet_config = {"image_model": IMAGE_MODEL}
+    unet_extra_config = {}  # the base class's own would end up in the network's constructor
+    sampling_settings = {"multiplier": 1.0, "shift": 1.0}
+    supported_inference_dtypes = [torch.bfloat16, torch.float32]
+    vae_key_prefix = ["vae."]
+    text_encoder_key_prefix = ["text_encoders."]
+
+    def __init__(self, unet_config: dict):
+        self.latent_format = LATENT_FORMATS[unet_config["in_channels"]]
+        super().__init__(unet_config)
+        # 1.4 is what core takes for the like-sized Lumina-Image-2.0; memory goes with tokens times width
+        self.memory_usage_factor = 1.4 * (unet_config["dim"] / 2304) * (2 / unet_config["patch_size"]) ** 2
+
+    def inpaint_model(self) -> bool:
+        return False  # the base class takes any model with more than four channels for one
+
+    def get_model(self, state_dict, prefix="", device=None) -> LuminaNext:
+        return LuminaNext(self, device=device)
+
+    def process_unet_state_dict(self, state_dict: dict) -> dict:
+        weights = to_model_keys(state_dict)
+        fields = NextDiTConfig.__dataclass_fields__
+        config = NextDiTConfig(**{key: value for key, value in self.unet_config.items() if key in fields})
+        check_keys({key: tuple(tensor.shape) for key, tensor in weights.items()}, config)
+        return weights
+
+    def process_unet_state_dict_for_saving(self, state_dict: dict) -> dict:
+        return super().process_unet_state_dict_for_saving(to_reference_keys(state_dict))
+
+    def clip_target(self, state_dict={}):  # noqa: B006 - ComfyUI's signature
+        from .clip import clip_target_from_state_dict
+
+        return clip_target_from_state_dict(state_dict, self.text_encoder_key_prefix[0])
