@@ -11,6 +11,8 @@ runs in .venv, with .launch/comfy as its base directory: your ComfyUI's own envi
 stay as they are, and its models are found.
 """
 
+from __future__ import annotations  # so that an older Python gets as far as being told
+
 import hashlib
 import json
 import os
@@ -328,6 +330,8 @@ def comfy(arguments: list[str]) -> int:
 
 def main(arguments: list[str]) -> int:
     """Carry out the command line; returns the exit code."""
+    if sys.version_info < (3, 10):  # noqa: UP036 - the user's Python, whatever pyproject.toml asks for
+        raise LaunchError(f"Python 3.10 or newer is needed; this is {sys.version.split()[0]}.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` above runs
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if command in ("-h", "--help", "help"):
