@@ -9,7 +9,7 @@ import torch
 from ...nextdit.files import PICKLES, network_file, read_header, read_weights
 from ...nextdit.keys import UnknownCheckpoint, explain_unknown, prefix_of
 
-WEIGHT_DTYPES = {
+WEIGHT_DTYPES: dict[str, dict] = {
     "default": {},
     "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
     "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},

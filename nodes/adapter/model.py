@@ -1,6 +1,7 @@
 """Next-DiT as ComfyUI's own kind of model: network, BaseModel and supported-model config."""
 
-import comfy.conds
+from typing import Any
+
 import comfy.latent_formats
 import comfy.model_base
 import comfy.supported_models_base
@@ -105,7 +106,7 @@ class LuminaNextConfig(comfy.supported_models_base.BASE):
     """How ComfyUI builds, saves and sizes a Lumina-Next model."""
 
     unet_config = {"image_model": IMAGE_MODEL}
-    unet_extra_config = {}  # the base class's own would end up in the network's constructor
+    unet_extra_config: dict = {}  # the base class's own would end up in the network's constructor
     sampling_settings = {"multiplier": 1.0, "shift": 1.0}
     supported_inference_dtypes = [torch.bfloat16, torch.float32]
     vae_key_prefix = ["vae."]
@@ -126,7 +127,8 @@ class LuminaNextConfig(comfy.supported_models_base.BASE):
     def process_unet_state_dict(self, state_dict: dict) -> dict:
         weights = to_model_keys(state_dict)
         fields = NextDiTConfig.__dataclass_fields__
-        config = NextDiTConfig(**{key: value for key, value in self.unet_config.items() if key in fields})
+        architecture: dict[str, Any] = {key: self.unet_config[key] for key in fields}
+        config = NextDiTConfig(**architecture)
         check_keys({key: tuple(tensor.shape) for key, tensor in weights.items()}, config)
         return weights
 

@@ -252,9 +252,7 @@ def test_cores_loader_names_the_file_and_keys_too(file, tmp_path):
 
 def test_text_of_another_width(patcher):
     wrong = [[torch.randn(1, 4, 32), {}]]
-    with pytest.raises(
-        ValueError, match="text features are 32 wide, but this Next-DiT takes 24; load the text encoder"
-    ):
+    with pytest.raises(ValueError, match="features are 32 wide, but this Next-DiT takes 24; load the text encoder"):
         sample(patcher, positive=wrong)
 
 
