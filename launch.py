@@ -289,7 +289,11 @@ def run() -> int:
         say("No ComfyUI, so the command line lumina-next makes the picture. To use one, set COMFYUI_PATH to it.")
         target = ROOT / "output" / "lumina-next.png"
         target.parent.mkdir(exist_ok=True)
-        return subprocess.run([venv_bin("lumina-next"), "generate", PROMPT, "-o", target]).returncode
+        command = [venv_bin("lumina-next"), "generate", PROMPT, "-o", target]
+        if code := subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            return code
+        say(f"Image: {target}")
+        return 0
     say(f"Running {WORKFLOW.relative_to(ROOT).as_posix()} in ComfyUI at {comfyui}")
     for picture in run_in_comfyui(comfyui):
         say(f"Image: {picture}")
