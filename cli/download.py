@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Weights:
-    """Files of a hub repository, and where in ComfyUI's models folder they go."""
+    """Files of a hub repository, and the folder under ComfyUI's models folder in which our workflows expect them."""
 
     repository: str
     files: tuple[str, ...]
@@ -18,26 +18,25 @@ class Weights:
 
 
 SFT_DIFFUSERS = "Alpha-VLLM/Lumina-Next-SFT-diffusers"
-LLM_FILES = ("*.json", "*.safetensors", "tokenizer.model")
+NETWORK = ("consolidated.00-of-01.safetensors",)
+ENCODER = ("text_encoder/*", "tokenizer/*")
 WEIGHTS = {
-    "sft": Weights(
-        "Alpha-VLLM/Lumina-Next-SFT", ("consolidated.00-of-01.safetensors",), "diffusion_models", "2B, fine-tuned"
+    "sft": Weights("Alpha-VLLM/Lumina-Next-SFT", NETWORK, "diffusion_models", "2B model, fine-tuned"),
+    "t2i": Weights("Alpha-VLLM/Lumina-Next-T2I", NETWORK, "diffusion_models/Lumina-Next-T2I", "2B model, as trained"),
+    "gemma-2b": Weights(SFT_DIFFUSERS, ENCODER, "text_encoders/gemma-2b", "text encoder, open to all"),
+    "gemma-2b-google": Weights(
+        "google/gemma-2b", ("*.json", "*.safetensors"), "text_encoders/gemma-2b", "the same from Google, gated"
     ),
-    "t2i": Weights(
-        "Alpha-VLLM/Lumina-Next-T2I", ("consolidated.00-of-01.safetensors",), "diffusion_models", "2B, as trained"
+    "sdxl-vae": Weights("stabilityai/sdxl-vae", ("sdxl_vae.safetensors",), "vae", "VAE"),
+    "sft-diffusers": Weights(
+        SFT_DIFFUSERS, ("transformer/*", *ENCODER), "diffusers/Lumina-Next-SFT-diffusers", "2B model and text encoder"
     ),
-    "sft-diffusers": Weights(SFT_DIFFUSERS, ("transformer/*",), "diffusion_models", "sft in diffusers' layout"),
-    "gemma-2b": Weights(
-        SFT_DIFFUSERS, ("text_encoder/*", "tokenizer/*"), "text_encoders", "its text encoder, open to all"
-    ),
-    "gemma-2b-google": Weights("google/gemma-2b", LLM_FILES, "text_encoders", "the same from Google, gated"),
-    "sdxl-vae": Weights("stabilityai/sdxl-vae", ("sdxl_vae.safetensors",), "vae", "SDXL's VAE"),
 }
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Declare the command and its options."""
-    table = "\n".join(f"  {name:<16} {w.what}: {w.repository} → {w.folder}/" for name, w in WEIGHTS.items())
+    table = "\n".join(f"  {name:<16} {w.what}: {w.repository} → {w.folder}" for name, w in WEIGHTS.items())
     parser = commands.add_parser(
         "download",
         help="fetch official weights from the Hugging Face hub",
@@ -57,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
 
     unreachable = (OSError, getattr(errors, "HTTPError", OSError))  # of the HTTP library, which differs by version
     weights = WEIGHTS[options.name]
-    target = options.to / weights.folder / weights.repository.split("/")[1]
+    target = options.to / weights.folder
     try:
         names = [file.rfilename for file in HfApi().model_info(weights.repository).siblings or ()]
         wanted = [name for name in names if any(fnmatch(name, pattern) for pattern in weights.files)]

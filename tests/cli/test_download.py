@@ -95,7 +95,7 @@ def test_files_arrive_where_comfyui_looks(hub, tmp_path):
     hub.files[repository] = ["README.md", "text_encoder/model.safetensors", "tokenizer/tokenizer.json", "vae/x.bin"]
     done = download(hub.server_port, "gemma-2b", "--to", tmp_path)
     assert done.returncode == 0, done.stderr
-    folder = tmp_path / "text_encoders" / "Lumina-Next-SFT-diffusers"
+    folder = tmp_path / "text_encoders" / "gemma-2b"
     files = [folder / "text_encoder" / "model.safetensors", folder / "tokenizer" / "tokenizer.json"]
     assert done.stdout.split() == [str(file) for file in files]
     assert all(file.read_bytes() == CONTENT for file in files)
@@ -105,7 +105,7 @@ def test_files_arrive_where_comfyui_looks(hub, tmp_path):
 def test_an_interrupted_download_goes_on(hub, tmp_path):
     hub.files[WEIGHTS["sdxl-vae"].repository] = ["sdxl_vae.safetensors"]
     hub.content, hub.stall_after = CONTENT * 704, 10 * MIB  # huggingface_hub writes 10 MiB at a time
-    target = tmp_path / "vae" / "sdxl-vae"
+    target = tmp_path / "vae"
     process = start(hub.server_port, "sdxl-vae", "--to", tmp_path)
     for _ in range(300):
         if any(file.stat().st_size >= 10 * MIB for file in target.rglob("*.incomplete")):
