@@ -2,16 +2,21 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .channel_guidance import ChannelGuidance
+from .flow_sampler import FlowSampler
+from .flow_schedule import FlowSchedule
 from .load_model import LoadModel
+from .load_text_encoder import LoadTextEncoder
 
-NODES: list[type[io.ComfyNode]] = [LoadModel]
+NODES: list[type[io.ComfyNode]] = [LoadModel, LoadTextEncoder, FlowSchedule, FlowSampler, ChannelGuidance]
 
 
 class LuminaNextExtension(ComfyExtension):
     async def on_load(self) -> None:
-        from .adapter import demo, detection
+        from .adapter import demo, detection, sampling
 
         detection.register()
+        sampling.register_schedulers()
         demo.register_folders()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

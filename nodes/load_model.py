@@ -24,7 +24,6 @@ class LoadModel(io.ComfyNode):
                     default="default",
                     tooltip="How weights are kept in memory. fp8 halves their size at some loss; _fast also multiplies "
                     "in fp8 on GPUs that can.",
-                    extra_dict={"advanced": True},
                 ),
             ],
             outputs=[io.Model.Output(tooltip="For any sampler, patch or LoRA node.")],

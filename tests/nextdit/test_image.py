@@ -120,3 +120,13 @@ def test_wrong_channels_and_widths_are_named():
         NextDiT(config)(x[:, :3], t, text, mask)
     with pytest.raises(ValueError, match="features are 20 wide, but this Next-DiT takes 24"):
         NextDiT(config)(x, t, text[..., :20], mask)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rope", [None, RopeScaling("time_aware", 2.0), RopeScaling("time_aware_watershed", 2.0)])
+def test_compiles_without_a_graph_break(rope):
+    config = NextDiTConfig(dim=64, n_layers=2, n_heads=4, n_kv_heads=2, text_dim=24)
+    model = NextDiT(config).eval()
+    x, t, text, mask = inputs(config)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, t, text, mask, rope=rope), model(x, t, text, mask, rope=rope))

@@ -1,0 +1,92 @@
+"""Files of a decoder-only LLM folder: where they lie, and how they are read."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+StateDict = dict[str, torch.Tensor]
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+WEIGHT_FILES = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+)
+
+
+@dataclass(frozen=True)
+class LLMFolder:
+    """What was found in a folder: the model's config, its weight file (or shard index), its tokenizer's folder."""
+
+    path: Path
+    config: dict[str, Any]
+    weights: Path
+    tokenizer: Path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Parse a JSON object; ValueError names the file when it is not one."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}). Download the file again.") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} holds a JSON {type(data).__name__}, expected an object.")
+    return data
+
+
+def find_llm(folder: str | Path) -> LLMFolder:
+    """Find config, weights and tokenizer of an LLM in Hugging Face layout, or of a diffusers repository's text encoder.
+
+    Raises FileNotFoundError naming what is missing.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"LLM folder {path} does not exist. It may have been moved or deleted; refresh the list."
+        )
+    model = path if (path / "config.json").is_file() else path / "text_encoder"
+    if not (model / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{path} holds no LLM: expected config.json, or text_encoder/config.json of a diffusers repository."
+        )
+    return LLMFolder(path, read_json(model / "config.json"), _weight_file(model), _tokenizer_folder(path, model))
+
+
+def _tokenizer_folder(path: Path, model: Path) -> Path:
+    for place in (model, path / "tokenizer", model.parent / "tokenizer"):
+        if any((place / name).is_file() for name in TOKENIZER_FILES):
+            return place
+    raise FileNotFoundError(
+        f"{path} has no tokenizer: expected one of {', '.join(TOKENIZER_FILES)} beside config.json or in a folder "
+        "`tokenizer`. Download the model's tokenizer files (tokenizer.json, tokenizer_config.json) into it."
+    )
+
+
+def _weight_file(model: Path) -> Path:
+    for name in WEIGHT_FILES:
+        if (model / name).is_file():
+            return model / name
+    loose = sorted(model.glob("*.safetensors"))
+    if len(loose) == 1:
+        return loose[0]
+    names = ", ".join(file.name for file in loose) or "none"
+    raise FileNotFoundError(
+        f"{model} has no weights: expected one of {', '.join(WEIGHT_FILES)}, or a single .safetensors file "
+        f"(found: {names}). Download the missing files."
+    )
+
+
+def float_dtype(weights: StateDict) -> torch.dtype:
+    """Return the floating dtype that holds most of the numbers."""
+    sizes: dict[torch.dtype, int] = {}
+    for tensor in weights.values():
+        if tensor.is_floating_point():
+            sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel()
+    if not sizes:
+        raise ValueError("the weights hold no floating point tensor; expected fp32, fp16, bf16 or fp8 weights.")
+    return max(sizes, key=lambda dtype: sizes[dtype])
