@@ -96,7 +96,7 @@ def _slopes(velocity: Velocity, x: Tensor, start: Tensor, end: Tensor, tableau: 
 def _advance(x: Tensor, step: Tensor, weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
     for weight, slope in zip(weights, slopes, strict=True):
         if weight:
-            x = x + (step * weight) * slope
+            x = (x + (step * weight) * slope).to(x.dtype)
     return x
 
 
