@@ -84,6 +84,9 @@ def write_diffusers(folder: Path) -> None:
         cross_attention_dim=TEXT_DIM,
     )
     _randomise(model)
+    for layer in model.layers:  # diffusers keeps the query twice, once for each attention
+        layer.attn2.to_q.load_state_dict(layer.attn1.to_q.state_dict())
+        layer.attn2.norm_q.load_state_dict(layer.attn1.norm_q.state_dict())
     model.bfloat16().save_pretrained(folder / "transformer", max_shard_size="60KB")
 
 

@@ -115,7 +115,8 @@ class ComfyServer:
         return self._process is not None and self._process.poll() is None
 
     def _prepare(self) -> None:
-        for folder in ("custom_nodes/zz_probe", "models/loras", "input", "output", "temp", "user/default"):
+        models = [f"models/{kind}" for kind in ("diffusion_models", "loras", "text_encoders")]
+        for folder in ("custom_nodes/zz_probe", "input", "output", "temp", "user/default", *models):
             (self.base / folder).mkdir(parents=True, exist_ok=True)
         (self.base / "custom_nodes/zz_probe/__init__.py").write_text(PROBE)
         (self.base / "user/default/comfy.settings.json").write_text(json.dumps(EDITOR_SETTINGS))

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from lumina_next.tests.host.browser import NAMES, Browser, find_chromium
 from lumina_next.tests.host.checkpoints import write_official_stand_ins
 from lumina_next.tests.host.comfy_client import ComfyClient

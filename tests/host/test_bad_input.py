@@ -1,14 +1,16 @@
 """Each bad input ends with a message that says what was wrong, and the server goes on working."""
 
+import re
 import shutil
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from lumina_next.tests.host.checkpoints import write_gemma
 from lumina_next.tests.host.comfy_client import Rejected
 from lumina_next.tests.host.comfy_server import PACK
 from lumina_next.tests.host.graphs import STEPS, TextToImage
-from safetensors.torch import save_file
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +102,7 @@ def test_broken_file(server, client, kind):
 def test_a_prompt_of_thousands_of_words_is_cut_not_refused(server, client):
     graph = TextToImage(prompt="fox " * 4000)
     assert client.run(graph.show(graph.sample(steps=STEPS))).status == "success"
-    assert "256" in server.log(20)
+    assert re.search(r"last \d+ of the prompt's \d+ tokens were cut", server.log(60))
 
 
 @pytest.mark.parametrize("prompt", ["", "🦊💤❄️", "ثعلب أحمر في الثلج", "שועל אדום בשלג", "\x00\u200b\ufeff"])

@@ -3,22 +3,25 @@
 import json
 import shutil
 import time
+import uuid
 
 import pytest
+
 from lumina_next.tests.host.comfy_server import PACK
 
 FILES = sorted((PACK / "workflows").glob("*.json"))
 OFFICIAL = [file for file in FILES if file.stem.startswith("official")]
 PROBLEMS = """app.graph.nodes.flatMap(node => {
   if (!(node.type in LiteGraph.registered_node_types)) return [`${node.type} is not registered`];
-  if (node.has_errors) return [`${node.type} has errors`];
-  return (node.widgets ?? []).flatMap(widget => {
+  const found = node.has_errors ? [`${node.type} has errors`] : [];
+  return found.concat((node.widgets ?? []).flatMap(widget => {
     const values = widget.options?.values;
     const allowed = typeof values === "function" ? values(widget, node) : values;
     return Array.isArray(allowed) && !allowed.includes(widget.value)
       ? [`${node.type}.${widget.name}: ${widget.value} is not among ${allowed}`] : [];
-  });
+  }));
 })"""
+NOTES = "app.graph.nodes.filter(node => node.type === 'MarkdownNote').map(node => node.widgets[0].value)"
 ERROR_PANEL = "!!document.querySelector('[data-testid=\"error-overlay-see-errors\"]')"
 
 
@@ -49,8 +52,11 @@ def meaning(prompt: dict) -> list[str]:
 def test_loads_clean(editor, file):
     editor.errors.clear()
     open_workflow(editor, file)
-    assert editor.evaluate("app.graph.nodes.length") == len(json.loads(file.read_text())["nodes"])
+    graph = json.loads(file.read_text())
+    assert editor.evaluate("app.graph.nodes.length") == len(graph["nodes"])
     assert editor.evaluate(PROBLEMS) == []
+    notes = [node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "MarkdownNote"]
+    assert editor.evaluate(NOTES) == notes
     time.sleep(0.7)  # the editor looks for missing models and nodes after it has drawn the graph
     assert not editor.evaluate(ERROR_PANEL), "the editor shows its error panel"
     assert editor.errors == []
@@ -81,11 +87,13 @@ def test_official_workflow_runs_on_stand_ins(editor, client, file):
 def test_missing_models_are_noticed(editor):
     """The check above can fail: a file that is not there brings up the editor's error panel."""
     graph = json.loads((PACK / "workflows/text_to_image.json").read_text())
+    graph["id"] = str(uuid.uuid4())  # the editor remembers widget values by graph
     loader = next(node for node in graph["nodes"] if node["type"] == "LuminaNextLoadModel")
     loader["widgets_values"][0] = "nowhere.safetensors"
     loader.get("widgets_values_named", {})["model_name"] = "nowhere.safetensors"
     editor.evaluate(f"app.loadGraphData({json.dumps(graph)}, true, true, 'broken').then(() => true)")
     assert any("nowhere.safetensors" in problem for problem in editor.evaluate(PROBLEMS))
+    editor.wait_for(ERROR_PANEL, seconds=5)
 
 
 def test_a_click_on_run_draws_a_picture(editor, server, tmp_path, record_property):

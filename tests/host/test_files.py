@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+
 from lumina_next.tests.host.checkpoints import write_lora
 from lumina_next.tests.host.graphs import TextToImage
 
@@ -46,9 +47,7 @@ def test_model_save_and_load_diffusion_model(server, client):
 
 def test_checkpoint_save_and_load_checkpoint(server, client):
     graph = TextToImage()
-    graph.add(
-        "CheckpointSave", model=graph.model, clip=graph.clip, vae=graph.vae, filename_prefix="saved_checkpoint"
-    )
+    graph.add("CheckpointSave", model=graph.model, clip=graph.clip, vae=graph.vae, filename_prefix="saved_checkpoint")
     name = keep(server, client, graph, "saved_checkpoint", "checkpoints")
 
     graph = TextToImage()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from lumina_next.tests.host.graphs import STEPS, TextToImage
 
 
@@ -60,7 +61,7 @@ CONDITIONINGS = {
     "ConditioningSetArea": lambda g, a, b: g.add(
         "ConditioningCombine",
         conditioning_1=a,
-        conditioning_2=g.add("ConditioningSetArea", conditioning=b, width=32, height=64, x=24, y=0, strength=1.0),
+        conditioning_2=g.add("ConditioningSetArea", conditioning=b, width=64, height=64, x=40, y=0, strength=1.0),
     ),
     "ConditioningSetMask": lambda g, a, b: g.add(
         "ConditioningCombine",
@@ -68,7 +69,7 @@ CONDITIONINGS = {
         conditioning_2=g.add(
             "ConditioningSetMask",
             conditioning=b,
-            mask=g.add("SolidMask", value=1.0, width=64, height=64),
+            mask=g.add("SolidMask", value=0.5, width=128, height=64),
             strength=1.0,
             set_cond_area="default",
         ),
@@ -85,11 +86,14 @@ CONDITIONINGS = {
 @pytest.mark.parametrize("node", CONDITIONINGS)
 def test_conditioning_node(client, node):
     graph = TextToImage()
+    graph[graph.latent[0]]["inputs"]["width"] = 128
     other = graph.encode("a much longer prompt about a blue boat on a quiet lake under a yellow evening sky")
     positive = CONDITIONINGS[node](graph, graph.positive, other)
-    image = picture(client, graph.show(graph.sample(positive=positive)))
+    graph.show(graph.sample(positive=positive))
+    graph.show(graph.sample())
+    image, without = client.images(client.run(graph))
     assert image.std() > 1
-    assert not np.array_equal(image, picture(client, plain())), f"{node} has no effect"
+    assert not np.array_equal(image, without), f"{node} has no effect"
 
 
 @pytest.mark.parametrize("guider", ["CFGGuider", "BasicGuider"])
@@ -142,3 +146,37 @@ def test_guiding_all_channels_is_plain_guidance(client):
     patched = graph.add("LuminaNextChannelGuidance", model=graph.model, channels=3)
     image = picture(client, graph.show(graph.sample(model=patched)))
     assert np.abs(image.astype(int) - picture(client, plain())).max() <= 1
+
+
+def test_flow_schedule_draws_its_curve(client):
+    graph = TextToImage()
+    inputs = {"schedule": "rational", "schedule.alpha": 4.0, "steps": 6, "denoise": 1.0}
+    sigmas = graph.add("LuminaNextFlowSchedule", **inputs)
+    sampler = graph.add("LuminaNextFlowSampler", method="heun")
+    parts = {"model": graph.model, "positive": graph.positive, "negative": graph.negative, "cfg": 4.0}
+    parts |= {"add_noise": True, "noise_seed": 1, "sampler": sampler, "sigmas": sigmas, "latent_image": graph.latent}
+    run = client.run(graph.show(graph.add("SamplerCustom", **parts)))
+    (curve,) = client.images(run, "temp")
+    assert curve.shape[1] > 200 and curve.std() > 1
+    assert client.images(run)[0].std() > 1
+
+
+@pytest.mark.parametrize("method", ["euler", "midpoint", "heun", "rk4"])
+def test_every_flow_sampler_reports_each_step_and_can_be_interrupted(client, method):
+    def graph(steps: int) -> tuple[TextToImage, str]:
+        graph = TextToImage()
+        sigmas = graph.add("LuminaNextFlowSchedule", schedule="uniform", steps=steps, denoise=1.0)
+        sampler = graph.add("LuminaNextFlowSampler", method=method)
+        guider = graph.add("BasicGuider", model=graph.model, conditioning=graph.positive)
+        noise = graph.add("RandomNoise", noise_seed=9)
+        parts = {"noise": noise, "guider": guider, "sampler": sampler, "sigmas": sigmas}
+        node = graph.add("SamplerCustomAdvanced", latent_image=graph.latent, **parts)
+        return graph.show(node), node[0]
+
+    prompt, node = graph(5)
+    run = client.run(prompt)
+    assert run.status == "success", run.error
+    assert set(run.steps(node)) >= {1, 2, 3, 4, 5} and len(run.previews) >= 5
+    prompt, node = graph(5000)
+    run = client.run(prompt, interrupt_after=2)
+    assert run.status == "interrupted" and len(run.steps(node)) < 1000

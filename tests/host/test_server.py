@@ -4,6 +4,7 @@ import re
 import urllib.request
 
 import pytest
+
 from lumina_next.tests.host.comfy_server import PACK, ComfyServer
 
 NODES = {

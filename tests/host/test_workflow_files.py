@@ -1,10 +1,12 @@
 """The editor files themselves: known nodes, tidy layout, pictures, links to the weights."""
 
 import json
+import uuid
 
 import pytest
-from lumina_next.tests.host.comfy_server import PACK
 from PIL import Image
+
+from lumina_next.tests.host.comfy_server import PACK
 
 WORKFLOWS = PACK / "workflows"
 FILES = sorted(WORKFLOWS.glob("*.json"))
@@ -29,6 +31,8 @@ def test_nodes_exist_and_have_numeric_ids(server, file):
     graph = json.loads(file.read_text())
     assert {node["type"] for node in graph["nodes"]} <= known
     ids = [node["id"] for node in graph["nodes"]]
+    # The editor keeps widget values by graph id; without one of its own a workflow shows another one's notes.
+    assert uuid.UUID(graph["id"]).int
     assert all(isinstance(i, int) for i in ids) and graph["last_node_id"] == max(ids)
 
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+
 from lumina_next.tests.host.comfy_server import PACK
 
 FILES = sorted((PACK / "workflows/api").glob("*.json"))
@@ -40,9 +41,10 @@ def test_there_are_workflows():
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_runs_as_it_is(file, client):
     prompt = json.loads(file.read_text())
-    # Another seed than any earlier run of this server, so that nothing comes from its cache.
-    prompt = with_inputs(prompt, "KSampler", seed=1000)
-    prompt = with_inputs(prompt, "RandomNoise", noise_seed=1000)
+    # A seed no other run has, so that nothing comes from the server's cache.
+    seed = 1000 + FILES.index(file)
+    prompt = with_inputs(prompt, "KSampler", seed=seed)
+    prompt = with_inputs(prompt, "RandomNoise", noise_seed=seed)
     run = client.run(prompt)
     images = client.images(run)
     assert len(images) == len(of_class(prompt, "SaveImage"))
