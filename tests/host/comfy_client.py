@@ -71,12 +71,12 @@ class ComfyClient:
     def run(self, prompt: dict, interrupt_after: int | None = None) -> Run:
         return self.wait(self.queue(prompt), interrupt_after=interrupt_after)[0]
 
-    def images(self, run: Run, node: str | None = None) -> list[np.ndarray]:
-        """The pictures a run saved, (height, width, 3) uint8, in the order of their nodes."""
+    def images(self, run: Run, kind: str = "output") -> list[np.ndarray]:
+        """The pictures a run saved ("output") or only showed ("temp"), (height, width, 3) uint8, in node order."""
         if run.status != "success":
             raise AssertionError(f"prompt ended with {run.status}: {run.error}")
-        outputs = [run.outputs[node]] if node else list(run.outputs.values())
-        return [self._view(image) for output in outputs for image in output.get("images", [])]
+        found = [image for output in run.outputs.values() for image in output.get("images", [])]
+        return [self._view(image) for image in found if image["type"] == kind]
 
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession(self.url)

@@ -4,12 +4,17 @@ import os
 from pathlib import Path
 
 import pytest
+
+from lumina_next.tests.host.browser import NAMES, Browser, find_chromium
+from lumina_next.tests.host.checkpoints import write_official_stand_ins
 from lumina_next.tests.host.comfy_client import ComfyClient
 from lumina_next.tests.host.comfy_server import HOW_TO_GET_ONE, ComfyServer, find_comfyui
 
 HERE = Path(__file__).parent
 REQUIRED = os.environ.get("LUMINA_REQUIRE_COMFYUI") == "1"
 ABSENT = f"HOST TESTS SKIPPED: no ComfyUI found; to run them, {HOW_TO_GET_ONE}"
+
+NO_BROWSER = f"EDITOR TESTS SKIPPED: none of {', '.join(NAMES)} is on PATH; to run them, install Chromium"
 
 
 def pytest_collection_modifyitems(items):
@@ -22,6 +27,8 @@ def pytest_collection_modifyitems(items):
 def pytest_terminal_summary(terminalreporter):
     if find_comfyui() is None and not REQUIRED:
         terminalreporter.write_line(ABSENT, yellow=True, bold=True)
+    elif find_chromium() is None:
+        terminalreporter.write_line(NO_BROWSER, yellow=True, bold=True)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -59,3 +66,21 @@ def client(server):
     client = ComfyClient(server.url)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def official_files(server) -> None:
+    """Stand-ins for the official weights, under the names that the workflows ask for."""
+    write_official_stand_ins(server.base / "models")
+
+
+@pytest.fixture(scope="session")
+def editor(server, official_files, tmp_path_factory):
+    """The server's own frontend, open in a headless Chromium."""
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip(NO_BROWSER)
+    with Browser(executable, tmp_path_factory.mktemp("chromium")) as browser:
+        browser.open(server.url)
+        browser.wait_for("window.app && app.vueAppReady && app.graph && app.extensionManager && true")
+        yield browser
