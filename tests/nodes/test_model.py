@@ -275,3 +275,19 @@ def test_three_channel_models_work_on_pixels(tmp_path):
     patcher = loading.load(tmp_path / "pixels.safetensors")
     assert isinstance(patcher.model.latent_format, comfy.latent_formats.ChromaRadiance)
     assert sample(patcher, latent=torch.zeros(1, 3, 30, 22)).shape == (1, 3, 30, 22)
+
+
+def test_partial_offload_changes_nothing_with_patches_too(file):
+    """Core's low-VRAM load, as far as a CPU shows it: most layers stay behind and are cast at use."""
+    whole, partial = loading.load(file), loading.load(file)
+    for patcher in (whole, partial):
+        weights = patcher.model.state_dict()
+        keys = ("diffusion_model.layers.0.attention.wq.weight", "diffusion_model.layers.1.attention.gate.norm.weight")
+        patcher.add_patches({key: ("diff", (torch.full_like(weights[key], 0.1),)) for key in keys}, 1.0)
+    whole.load(torch.device("cpu"), full_load=True)
+    partial.load(torch.device("cpu"), lowvram_model_memory=20_000)
+    left = [m for m in partial.model.modules() if getattr(m, "comfy_cast_weights", False)]
+    assert 0 < len(left)
+    x, sigma, text = torch.randn(1, 4, 8, 8), sigmas_of(0.5), torch.randn(1, 3, 24)
+    torch.testing.assert_close(denoise(partial, x, sigma, text), denoise(whole, x, sigma, text))
+    assert not torch.allclose(denoise(whole, x, sigma, text), denoise(loading.load(file), x, sigma, text))
