@@ -36,9 +36,9 @@ def run(options: argparse.Namespace) -> None:
 def describe(path: Path) -> dict:
     """Return kind, layout, config, parameter count, dtypes and size of a checkpoint."""
     from ..nextdit.files import network_file, read_header, shards
-    from ..nextdit.llm_files import find_llm, read_json
+    from ..nextdit.llm_files import find_llm
 
-    if (path / "config.json").is_file() and "model_type" in read_json(path / "config.json"):
+    if is_llm_folder(path):
         llm = find_llm(path)
         files, kind = shards(llm.weights), language_model(llm.config)
         header = read_header(llm.weights)
@@ -60,6 +60,15 @@ def describe(path: Path) -> dict:
         "dtypes": dict(dtypes.most_common()),
         "bytes": sum(file.stat().st_size for file in files),
     }
+
+
+def is_llm_folder(path: Path) -> bool:
+    """Whether a folder's text encoder is all there is to it: its config.json is transformers', or it has no network."""
+    from ..nextdit.llm_files import read_json
+
+    if (path / "config.json").is_file():
+        return "model_type" in read_json(path / "config.json")
+    return (path / "text_encoder" / "config.json").is_file() and not (path / "transformer").is_dir()
 
 
 def language_model(config: dict) -> dict:

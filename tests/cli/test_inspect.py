@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 
 import pytest
@@ -44,8 +45,10 @@ def test_the_diffusers_layout_as_a_folder(tmp_path, capsys):
     assert (facts["layout"], facts["config"]["text_dim"]) == ("diffusers", 16)
 
 
-def test_a_text_encoder_folder(capsys):
-    facts = inspect(DEMO / "text_encoders" / "lumina-next-untrained", capsys)
+@pytest.mark.parametrize("inside", ["", "text_encoder"], ids=["Hugging Face", "diffusers"])
+def test_a_text_encoder_folder(inside, tmp_path, capsys):
+    shutil.copytree(DEMO / "text_encoders" / "lumina-next-untrained", tmp_path / "llm" / inside)
+    facts = inspect(tmp_path / "llm", capsys)
     assert facts["kind"] == "text encoder (gemma)"
     assert facts["config"]["width"] == 64 and facts["parameters"] > 0
 
