@@ -196,6 +196,26 @@ def test_fp8_weights_stay_fp8_and_stay_close(patcher, file, weight_dtype):
     assert 0 < (exact - rough).norm() / exact.norm() < 0.3
 
 
+@pytest.mark.parametrize("style", ["scaled_fp8", "comfy_quant"])
+def test_scaled_fp8_files(file, tmp_path, style):
+    """Both of the ways in which ComfyUI users quantise: with a marker for the file, or with one beside each weight."""
+    weights = load_file(file)
+    for key in [key for key in weights if key.endswith(("wq.weight", "w1.weight"))]:
+        scale = weights[key].abs().max() / 448
+        weights[key] = (weights[key] / scale).to(torch.float8_e4m3fn)
+        module = key.removesuffix(".weight")
+        if style == "scaled_fp8":
+            weights[f"{module}.scale_weight"] = scale
+        else:
+            weights[f"{module}.weight_scale"] = scale
+            weights[f"{module}.comfy_quant"] = torch.tensor(list(b'{"format": "float8_e4m3fn"}'), dtype=torch.uint8)
+    if style == "scaled_fp8":
+        weights["scaled_fp8"] = torch.zeros(0, dtype=torch.float8_e4m3fn)
+    save_file(weights, tmp_path / "scaled.safetensors")
+    exact, rough = sample(loading.load(file), steps=2), sample(loading.load(tmp_path / "scaled.safetensors"), steps=2)
+    assert 0 < (exact - rough).norm() / exact.norm() < 0.1
+
+
 def test_folders_shards_and_pickles(file, tmp_path, patcher):
     folder = tmp_path / "repository"
     folder.mkdir()
