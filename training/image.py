@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..nextdit import NextDiT, NextDiTConfig, load_model
 from ..nextdit.text import TextEncoder, load_text_encoder
-from .batches import Batch, EmojiBatches
+from .batches import BUCKETS, Batch, EmojiBatches
 from .flow import flow_loss, initialise
 from .folder import FolderBatches
 from .optimisation import Warmup, optimizers
@@ -74,9 +74,14 @@ class Trainer:
         features, mask = F.pad(features, (0, 0, 0, more)), F.pad(mask, (0, more))
         return features.to(self.device, torch.float32), mask.to(self.device).bool()
 
+    @property
+    def spent(self) -> float:
+        """Part of the planned steps, or of the planned minutes if that is more, that is over (0 to 1)."""
+        return max(self.run.step / self.options.steps, self.run.seconds / (60 * self.options.plan_minutes))
+
     def step(self, batch: Batch) -> Tensor:
         """Do one step on a batch and return its loss."""
-        run, spent = self.run, self.run.step / self.options.steps
+        run, spent = self.run, self.spent
         for optimizer, rates in zip(run.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * self.schedule(run.step, spent)
@@ -105,21 +110,20 @@ def grid(model: NextDiT, encoder: TextEncoder, file: Path, size: int) -> None:
 def train(trainer: Trainer, folder: Path, out: Path | None) -> list[float]:
     """Run until the planned steps or minutes are over; save, export and sample on the way; return the losses."""
     options, run, losses = trainer.options, trainer.run, []
-    start = last = time.monotonic()
+    start = last = saved = time.monotonic()
     shown = 0.0
     with tqdm(total=options.steps, initial=run.step, desc="Next-DiT", mininterval=10) as progress:
-        while run.step < options.steps and time.monotonic() - start < 60 * options.minutes:
-            loss = trainer.step(trainer.batches.draw(run.step, run.step / options.steps)).item()
+        while trainer.spent < 1 and last - start < 60 * options.minutes:
+            loss = trainer.step(trainer.batches.draw(run.step, trainer.spent)).item()
             losses.append(loss)
             shown = loss if len(losses) == 1 else 0.98 * shown + 0.02 * loss
             progress.set_postfix(loss=f"{shown:.4f}", refresh=False)
             progress.update()
             now = time.monotonic()
-            if now - last > 60 * options.save_every:
-                run.seconds += now - last
-                last = now
+            run.seconds, last = run.seconds + now - last, now
+            if now - saved > 60 * options.save_every:
                 keep(trainer, folder, out)
-    run.seconds += time.monotonic() - last
+                saved = now
     keep(trainer, folder, out)
     return losses
 
@@ -142,8 +146,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--out", type=Path, help="checkpoint to write (default: in --run)")
     add("--model", type=Path, help="Next-DiT checkpoint to start from (default: an untrained one of the demo's size)")
     add("--images", type=Path, help="folder of images with .txt captions (default: the prepared emoji)")
-    add("--sizes", default="64x64", help="HEIGHTxWIDTH,… in pixels that images of --images are cropped to")
+    add("--sizes", help="HEIGHTxWIDTH,… in pixels: of --images (default 64x64), or some of the demo's (default all)")
     add("--steps", type=int, default=5000, help="steps of the whole run: the learning rate falls to 0 there")
+    add("--plan-minutes", type=float, default=1e9, help="end the whole run, rate and all, by so many minutes")
     add("--minutes", type=float, default=1e9, help="stop this call after so many minutes")
     add("--tokens", type=int, default=6144, help="image tokens a batch")
     add("--rate", type=float, default=1e-3, help="learning rate")
@@ -175,11 +180,12 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
             f"training works on pixels: {options.model} takes {model.config.in_channels} channels, expected 3"
         )
     patch = model.config.patch_size
+    sizes = tuple((int(h), int(w)) for h, w in (size.split("x") for size in (options.sizes or "").split(",") if size))
     if options.images:
-        sizes = tuple((int(h), int(w)) for h, w in (size.split("x") for size in options.sizes.split(",")))
-        batches = FolderBatches(options.images, sizes, options.tokens, patch, options.seed)
+        batches = FolderBatches(options.images, sizes or ((64, 64),), options.tokens, patch, options.seed)
     else:
-        batches = EmojiBatches(options.cache, options.tokens, patch, options.seed)
+        buckets = tuple(bucket for bucket in BUCKETS if not sizes or (bucket.height, bucket.width) in sizes)
+        batches = EmojiBatches(options.cache, options.tokens, patch, options.seed, buckets)
     run = Run(model, optimizers(model, options.rate, options.optimizer == "muon"), options.average)
     trainer = Trainer(run, encoder, batches, Warmup(options.warmup, options.cooldown), options)
     options.run.mkdir(parents=True, exist_ok=True)
