@@ -44,8 +44,10 @@ def perceptual(samples: Tensor, true: Tensor, scales: int = 3) -> Tensor:
 
 
 def sharpness(samples: Tensor) -> Tensor:
-    """Return the mean gradient magnitude of the luma (B,): how much edge there is, right or wrong."""
-    return gradient(luma(samples)).flatten(1).mean(1)
+    """Return the root mean square difference of neighbouring luma pixels (B,): how hard the edges are."""
+    y = luma(samples)
+    across, down = (y.diff(dim=axis).square().flatten(1).mean(1) for axis in (-1, -2))
+    return (across + down).sqrt()
 
 
 def repetition(samples: Tensor) -> Tensor:
