@@ -1,0 +1,1 @@
+"""Measurements behind the README's and docs' numbers, each one command."""

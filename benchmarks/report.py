@@ -1,0 +1,49 @@
+"""Rows of measures as markdown tables and JSON; samples as picture grids."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ..training.pictures import to_pixels
+
+UNITS = {"identity": "%", "one object": "%", "psnr": "dB", "both, in order": "%", "left": "%", "right": "%"}
+HEADS = {"psnr": "PSNR", "perceptual": "perceptual (GMSD) ↓", "sharpness": "sharpness ÷ true"}
+
+
+def cell(value: Any) -> str:
+    """Return a measure as text: value, and ± half its interval where it has one."""
+    if not isinstance(value, dict):
+        return f"{value:.2f}" if isinstance(value, float) else str(value)
+    digits = 1 if max(abs(value["value"]), abs(value["high"])) >= 3 else 3
+    return f"{value['value']:.{digits}f} ({value['low']:.{digits}f}–{value['high']:.{digits}f})"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return rows of equal keys as a markdown table, 95 % intervals in brackets."""
+    keys = list(rows[0])
+    heads = [HEADS.get(key, key) + (f", {UNITS[key]}" if key in UNITS else "") for key in keys]
+    lines = ["| " + " | ".join(heads) + " |", "| " + " | ".join("---" for _ in keys) + " |"]
+    lines += ["| " + " | ".join(cell(row[key]) for key in keys) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def write_results(folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]]) -> None:
+    """Write name.json and name.md with one table a section."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"settings": settings, "sections": sections}
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    parts = ["# Quality", ", ".join(f"{key}: {value}" for key, value in settings.items())]
+    parts += [f"## {title}\n\n{table(rows)}" for title, rows in sections.items()]
+    (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n", "utf-8")
+
+
+def write_grid(file: Path, rows: list[Tensor], columns: int, enlarge: int = 1) -> None:
+    """Write samples, one tensor (N, 3, H, W) a row of equal sizes, as a PNG of `columns` pictures a row."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = [np.concatenate(list(to_pixels(row[:columns])), axis=1) for row in rows]
+    whole = np.concatenate(lines, axis=0).repeat(enlarge, 0).repeat(enlarge, 1)
+    Image.fromarray(whole).save(file, optimize=True)

@@ -1,0 +1,65 @@
+"""The true pictures of the demo's concepts, from the sheets in demo/pictures/, without npm or an SVG renderer."""
+
+import json
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..training.concepts import COLOURS
+from ..training.pictures import WHITE, on_background, to_tensor
+
+DEMO = Path(__file__).parents[1] / "demo"
+SIZES = (64, 96, 128, 256)
+
+
+def write_sheets(pictures: dict[int, np.ndarray], folder: Path) -> None:
+    """Write RGBA pictures, size → (N, size, size, 4), as one PNG sheet a size, eight to a row."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for size, drawn in pictures.items():
+        rows = [np.concatenate(list(drawn[i : i + 8]), axis=1) for i in range(0, len(drawn) // 8 * 8, 8)]
+        Image.fromarray(np.concatenate(rows, axis=0)).save(folder / f"{size}.png", optimize=True)
+
+
+class Truth:
+    """The concept table of demo/ and its pictures; concepts go by number."""
+
+    def __init__(self, folder: Path = DEMO):
+        self.folder = folder
+        self.table = json.loads((folder / "concepts.json").read_text("utf-8"))
+        self.emoji: list[str] = self.table["emoji"]
+
+    @cached_property
+    def held_out(self) -> set[tuple[str, str]]:
+        return {(emoji, language) for emoji, language in self.table["held_out"]}
+
+    def name(self, concept: int, language: str) -> str:
+        """Return a concept's name, or the emoji itself for the language "emoji"."""
+        emoji = self.emoji[concept]
+        return emoji if language == "emoji" else self.table["words"][emoji][language][0]
+
+    @lru_cache(maxsize=8)  # noqa: B019 (one Truth lives as long as the process)
+    def rgba(self, size: int) -> np.ndarray:
+        """Return all pictures (N, size, size, 4) uint8, resampled from the next larger sheet where none fits."""
+        sheet = min((s for s in SIZES if s >= size), default=SIZES[-1])
+        with Image.open(self.folder / "pictures" / f"{sheet}.png") as image:
+            pixels = np.asarray(image.convert("RGBA"))
+        tiles = pixels.reshape(-1, sheet, 8, sheet, 4).swapaxes(1, 2).reshape(-1, sheet, sheet, 4)[: len(self.emoji)]
+        if sheet == size:
+            return tiles
+        resized = [Image.fromarray(tile).resize((size, size), Image.Resampling.LANCZOS) for tile in tiles]
+        return np.stack([np.asarray(tile) for tile in resized])
+
+    @lru_cache(maxsize=16)  # noqa: B019
+    def pictures(self, size: int, colour: int = -1) -> Tensor:
+        """Return all pictures on a background (-1: white) as (N, 3, size, size) in [-1, 1]."""
+        background = WHITE if colour < 0 else list(COLOURS.values())[colour]
+        return to_tensor([on_background(picture, background) for picture in self.rgba(size)])
+
+    def nearest(self, samples: Tensor, colour: int = -1) -> Tensor:
+        """Return the number of the concept nearest in squared distance to each square sample (B, 3, S, S)."""
+        true = self.pictures(samples.shape[-1], colour).flatten(1)
+        return torch.cdist(samples.clamp(-1, 1).flatten(1).float(), true).argmin(1)

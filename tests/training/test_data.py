@@ -1,0 +1,123 @@
+import json
+import random
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lumina_next.training import sources
+from lumina_next.training.batches import BUCKETS, EmojiBatches
+from lumina_next.training.captions import Captions
+from lumina_next.training.concepts import BACKGROUND, COLOURS, EMOJI, LANGUAGES, background_caption
+from lumina_next.training.folder import FolderBatches
+from lumina_next.training.pictures import canvas, on_background, to_pixels, to_tensor
+from lumina_next.training.prepare import concept_table, corpus, is_held_out
+
+
+def table(cache):
+    return json.loads((cache / "concepts.json").read_text("utf-8"))
+
+
+def test_concepts_are_distinct_and_templates_have_a_word_for_each_colour():
+    assert len(set(EMOJI)) == len(EMOJI) == 64
+    for language, (_, words) in BACKGROUND.items():
+        assert language in LANGUAGES and len(words.split()) == len(COLOURS), language
+    assert background_caption("en", "dog face", 0) == "dog face on a red background"
+    assert background_caption("vi", "chó", 2) == "chó trên nền xanh lá"
+
+
+def test_about_a_tenth_of_the_pairs_is_held_out_and_never_english():
+    held = [(e, x) for e in EMOJI for x in LANGUAGES if is_held_out(e, x)]
+    assert 0.07 < len(held) / (len(EMOJI) * len(LANGUAGES)) < 0.13
+    assert not any(language == "en" for _, language in held)
+
+
+def test_the_corpus_has_no_held_out_name_in_its_language():
+    emoji = EMOJI[:8]
+    names = {e: {x: [f"name of {e} in {x}", "thing"] for x in LANGUAGES} for e in emoji}
+    made = concept_table(names, emoji)
+    (e, language), *_ = made["held_out"]
+    names["🌳"] = {x: ["tree", made["words"][e][x][0].upper()] for x in LANGUAGES}
+    rows = {(row[0], row[1]): row[2] for row in corpus(names, made)}
+    assert (e, language) not in rows
+    assert rows["🌳", language] == ["tree"]
+    assert len(rows["🌳", "en"]) == 2
+
+
+def test_captions_never_show_held_out_pairs_and_are_the_same_for_a_seed(cache):
+    captions = Captions(table(cache))
+
+    def texts(seed):
+        chance = random.Random(seed)
+        return [captions.draw(kind, chance) for kind in ("single", "background", "pair") for _ in range(300)]
+
+    drawn = texts(1)
+    assert drawn == texts(1) != texts(2)
+    assert not any("red ball fr" in caption.text for caption in drawn)
+    assert {len(caption.concepts) for caption in drawn} == {1, 2}
+    assert any(caption.text == "🔴🔵" and caption.concepts == (0, 1) for caption in drawn)
+    with pytest.raises(ValueError, match="got 'triple'"):
+        captions.draw("triple", random.Random(0))
+
+
+def test_batches_depend_on_the_step_alone_and_come_in_several_sizes(cache):
+    batches = EmojiBatches(cache, tokens=1024, patch=4)
+    a, b = batches.draw(7, 1.0), EmojiBatches(cache, tokens=1024, patch=4).draw(7, 1.0)
+    assert a.prompts == b.prompts and a.pictures.equal(b.pictures)
+    drawn = [batches.draw(step, 1.0) for step in range(60)]
+    assert {tuple(batch.pictures.shape[2:]) for batch in drawn} == {(b.height, b.width) for b in BUCKETS}
+    assert all(abs(batch.pictures[0, 0].numel() * len(batch.pictures) / 16 - 1024) <= 288 for batch in drawn)
+    large = next(batch for batch in drawn if batch.pictures.shape[-1] == 96)
+    assert large.rope.factor == 1.5
+    early = {tuple(batches.draw(step, 0.0).pictures.shape[2:]) for step in range(60)}
+    assert early == {(64, 64)}
+
+
+def test_pictures_go_to_tensors_and_back_and_lie_on_their_background():
+    picture = np.zeros((4, 4, 4), np.uint8)
+    picture[1, 1] = (10, 20, 30, 255)
+    flat = on_background(picture, (200, 100, 50))
+    assert tuple(flat[1, 1]) == (10, 20, 30) and tuple(flat[0, 0]) == (200, 100, 50)
+    assert (to_pixels(to_tensor([flat]))[0] == flat).all()
+    wide = canvas([flat], 4, 8)
+    assert (wide[:, 2:6] == flat).all() and (wide[:, :2] == 255).all()
+
+
+def test_the_readers_take_whole_pictures_and_leave_flags_and_skin_tones(tmp_path):
+    icons = {name: {"body": "<path/>"} for name in ("dog", "flag-france", "hand-light")}
+    (tmp_path / "icons.json").write_text(json.dumps({"width": 128, "height": 128, "icons": icons}))
+    codes = {"1f436": "dog", "1f1eb-1f1f7": "flag-france", "270b-1f3fb": "hand-light", "1f431": "missing"}
+    (tmp_path / "chars.json").write_text(json.dumps(codes))
+    found = sources.pictures(tmp_path)
+    assert list(found) == ["🐶"] and found["🐶"].startswith("<svg") and found["🐶"].endswith("</svg>")
+
+
+def test_a_failed_download_says_which_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources.shutil, "which", lambda name: None)
+    with pytest.raises(RuntimeError, match="npm is needed to download @iconify-json/noto"):
+        sources.fetch("pictures", tmp_path)
+    monkeypatch.setattr(sources.shutil, "which", lambda name: "npm")
+    failed = subprocess.CompletedProcess([], 1, "", "no network")
+    monkeypatch.setattr(sources.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(RuntimeError, match="no network"):
+        sources.fetch("pictures", tmp_path)
+
+
+def test_a_folder_of_captioned_images_gives_batches_of_the_nearest_shape(tmp_path):
+    for name, size in (("square", (50, 48)), ("wide", (90, 40))):
+        Image.new("RGB", size, (255, 0, 0)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(f"a {name} picture\n")
+    batches = FolderBatches(tmp_path, ((32, 32), (32, 64)), tokens=128, patch=4)
+    drawn = [batches.draw(step, 0.5) for step in range(20)]
+    assert {tuple(batch.pictures.shape) for batch in drawn} == {(2, 3, 32, 32), (1, 3, 32, 64)}
+    assert {p for batch in drawn for p in batch.prompts} <= {"a square picture", "a wide picture", ""}
+    assert drawn[0].pictures[:, 0].min() > 0.99
+
+
+def test_a_folder_without_images_or_captions_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no image"):
+        FolderBatches(tmp_path, ((32, 32),), 64, 4)
+    Image.new("RGB", (8, 8)).save(tmp_path / "bare.png")
+    with pytest.raises(ValueError, match="no .txt caption .* bare.png"):
+        FolderBatches(tmp_path, ((32, 32),), 64, 4)

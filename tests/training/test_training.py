@@ -1,0 +1,136 @@
+import pytest
+import torch
+from PIL import Image
+
+from lumina_next.nextdit import load_model
+from lumina_next.nextdit.text import load_text_encoder
+from lumina_next.training import image, text_encoder
+from lumina_next.training.flow import draw_times, flow_loss
+from lumina_next.training.optimisation import MovingAverage, Warmup, optimizers
+from lumina_next.training.tokenizer import train_tokenizer
+
+SMALL = ["--tokens", "512", "--no-compile", "--no-samples", "--warmup", "5", "--rate", "3e-3", "--device", "cpu"]
+
+
+def options(cache, encoder, run, *more):
+    given = ["--cache", str(cache), "--text-encoder", str(encoder), "--run", str(run), *SMALL, *more]
+    return image.parse(given)
+
+
+def trained(chosen):
+    trainer = image.make_trainer(chosen)
+    return trainer, image.train(trainer, chosen.run, chosen.out)
+
+
+def test_thirty_steps_make_the_loss_fall_and_leave_a_checkpoint(cache, text_encoder_folder, tmp_path):
+    _, losses = trained(options(cache, text_encoder_folder, tmp_path, "--steps", "30", "--sizes", "64x64"))
+    assert len(losses) == 30
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    model = load_model(tmp_path / "model.safetensors")
+    assert model.config == image.demo_config(64) and model.x_embedder.weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_in_two_pieces_gives_the_weights_of_a_run_in_one(cache, text_encoder_folder, tmp_path, optimizer):
+    if optimizer == "muon" and not hasattr(torch.optim, "Muon"):
+        pytest.skip("this PyTorch has no Muon")
+    more = ("--steps", "4", "--optimizer", optimizer, "--tokens", "256")
+    whole, _ = trained(options(cache, text_encoder_folder, tmp_path / "whole", *more))
+    first = image.make_trainer(options(cache, text_encoder_folder, tmp_path / "pieces", *more))
+    for _ in range(2):
+        first.step(first.batches.draw(first.run.step, first.spent))
+    first.run.save(tmp_path / "pieces" / "state.pt")
+    second, losses = trained(options(cache, text_encoder_folder, tmp_path / "pieces", *more))
+    assert len(losses) == 2
+    for a, b in zip(whole.run.model.parameters(), second.run.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for name, value in whole.run.average.values.items():
+        assert torch.equal(value, second.run.average.values[name])
+
+
+def test_minutes_end_a_call_and_planned_minutes_the_run(cache, text_encoder_folder, tmp_path):
+    trainer, losses = trained(options(cache, text_encoder_folder, tmp_path, "--minutes", "0.0001"))
+    assert len(losses) == 1 and (tmp_path / "state.pt").is_file() and trainer.run.seconds > 0
+    _, losses = trained(options(cache, text_encoder_folder, tmp_path, "--plan-minutes", "0.0001"))
+    assert losses == []
+
+
+def test_a_checkpoint_is_fine_tuned_on_a_folder_of_images(cache, text_encoder_folder, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("red", "blue"):
+        Image.new("RGB", (64, 64), name).save(images / f"{name}.png")
+        (images / f"{name}.txt").write_text(f"all {name}")
+    trained(options(cache, text_encoder_folder, tmp_path / "a", "--steps", "1"))
+    start = tmp_path / "a" / "model.safetensors"
+    more = ("--steps", "3", "--model", str(start), "--images", str(images), "--sizes", "32x32")
+    trained(options(cache, text_encoder_folder, tmp_path / "b", *more, "--checkpoint-gradients"))
+    assert not torch.equal(
+        load_model(tmp_path / "b" / "model.safetensors").x_embedder.weight, load_model(start).x_embedder.weight
+    )
+
+
+def test_recomputed_layers_give_the_same_gradients(cache, text_encoder_folder, tmp_path):
+    weights = []
+    for more in ((), ("--checkpoint-gradients",)):
+        chosen = options(cache, text_encoder_folder, tmp_path / str(len(more)), *more)
+        trainer = image.make_trainer(chosen)
+        trainer.step(trainer.batches.draw(0, 0.0))
+        weights.append(trainer.run.model.final_layer.linear.weight.detach())
+    torch.testing.assert_close(weights[0], weights[1])
+
+
+def test_a_state_of_another_model_is_refused(cache, text_encoder_folder, tmp_path):
+    torch.save({"model": {}, "optimizers": []}, tmp_path / "state.pt")
+    with pytest.raises(ValueError, match="state of another model"):
+        image.make_trainer(options(cache, text_encoder_folder, tmp_path))
+
+
+def test_the_loss_is_zero_for_the_true_velocity_and_times_lie_between_0_and_1():
+    data = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+
+    def exact(x, t):
+        return (data - x) / (1 - t[:, None, None, None])  # the line from x at t to the data at 1
+
+    assert flow_loss(exact, data, torch.Generator().manual_seed(0)) < 1e-6
+    t = draw_times(2000, torch.Generator().manual_seed(0))
+    assert 0 <= t.min() and t.max() <= 1 and abs(t.mean() - 0.5) < 0.03
+
+
+def test_schedule_and_average():
+    rate = Warmup(10, cooldown=0.5)
+    assert rate(0, 0.0) == pytest.approx(0.1) and rate(50, 0.5) == 1.0 and rate(50, 0.75) == pytest.approx(0.5)
+    model = torch.nn.Linear(2, 2)
+    average = MovingAverage(model, 0.9)
+    with torch.no_grad():
+        model.weight += 1
+    before = average.values["weight"].clone()
+    average.update(model.named_parameters())
+    torch.testing.assert_close(average.values["weight"], before + 1 - 2 / 11)
+
+
+def test_muon_takes_the_layers_matrices_only(monkeypatch):
+    model = image.initialise(image.demo_config(64))
+    adamw, muon = optimizers(model, 1e-3, muon=True)
+    assert all(p.ndim == 2 for p in muon.param_groups[0]["params"])
+    assert sum(len(o.param_groups[0]["params"]) for o in (adamw, muon)) == len(list(model.parameters()))
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(RuntimeError, match="Muon needs PyTorch 2.9"):
+        optimizers(model, 1e-3, muon=True)
+
+
+def test_the_tokenizer_has_every_script_and_no_byte_token_can_be_typed():
+    tokenizer = train_tokenizer(["dog face", "собака", "犬の顔", "🐶"] * 3, 400)
+    for text in ("dog face", "собака", "犬の顔", "🐶", "ଓଡ଼ିଆ unseen"):
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text
+    assert tokenizer.encode("Dog").ids == tokenizer.encode("dog").ids
+    assert tokenizer.encode("").ids == [2]
+    assert len(tokenizer.encode("<0x41>").ids) > 2
+
+
+def test_the_text_encoder_trains_and_loads(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_encoder, "VOCABULARY", 500)
+    text_encoder.train(cache, tmp_path, steps=3, batch=8, minutes=1)
+    encoder = load_text_encoder(tmp_path)
+    features, mask = encoder(["red ball en", ""])
+    assert features.shape[-1] == encoder.width == 128 and mask.sum(1).tolist()[1] == 1

@@ -1,0 +1,4 @@
+"""How the demo checkpoint was made: data, the text encoder, and flow-matching training of Next-DiT.
+
+One command a stage: `python -m lumina_next.training.prepare`, `…text_encoder`, `…image`.
+"""

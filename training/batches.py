@@ -1,0 +1,79 @@
+"""Batches of the demo data: which size at which step, pictures and captions, all decided by the step's number."""
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ..nextdit import RopeScaling
+from .captions import Captions
+from .concepts import COLOURS
+from .pictures import WHITE, canvas, on_background, to_tensor
+
+TRAIN_PIXELS = 64
+EMPTY = 0.1  # part of the captions that become the empty prompt, for classifier-free guidance
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """One size in a run: (height, width) and picture size in px, share of the steps, from which part of the run on."""
+
+    height: int
+    width: int
+    picture: int
+    share: float
+    begins: float = 0.0
+
+    def rope(self, train: int = TRAIN_PIXELS) -> RopeScaling | None:
+        """Return position interpolation for pictures larger than `train` px, so that all sizes share positions."""
+        return RopeScaling("interpolation", self.picture / train) if self.picture > train else None
+
+    def batch(self, tokens: int, patch: int) -> int:
+        """Return how many pictures have about `tokens` tokens together."""
+        return max(1, round(tokens / (self.height * self.width / patch**2)))
+
+
+BUCKETS = (
+    Bucket(64, 64, 64, 0.80),
+    Bucket(64, 128, 64, 0.15, begins=0.15),
+    Bucket(96, 96, 96, 0.05, begins=0.6),
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures (B, 3, H, W) in [-1, 1], their prompts, and how RoPE is scaled."""
+
+    pictures: Tensor
+    prompts: list[str]
+    rope: RopeScaling | None
+
+
+class EmojiBatches:
+    """Draws batches of the prepared demo data; batch n is the same in every run with the same seed."""
+
+    def __init__(self, cache: Path, tokens: int, patch: int, seed: int = 0, buckets: tuple[Bucket, ...] = BUCKETS):
+        self.captions = Captions(json.loads((cache / "concepts.json").read_text("utf-8")))
+        self.pictures = {b.picture: np.load(cache / f"pictures-{b.picture}.npy") for b in buckets}
+        self.tokens, self.patch, self.seed, self.buckets = tokens, patch, seed, buckets
+
+    def draw(self, step: int, spent: float) -> Batch:
+        """Return the batch of a step, `spent` (0 to 1) of the run being over."""
+        chance = random.Random(f"{self.seed} {step}")
+        open_now = [b for b in self.buckets if b.begins <= spent]
+        bucket = chance.choices(open_now, [b.share for b in open_now])[0]
+        items = [self.item(bucket, chance) for _ in range(bucket.batch(self.tokens, self.patch))]
+        prompts = ["" if chance.random() < EMPTY else text for _, text in items]
+        return Batch(to_tensor([picture for picture, _ in items]), prompts, bucket.rope())
+
+    def item(self, bucket: Bucket, chance: random.Random) -> tuple[np.ndarray, str]:
+        """Return one RGB uint8 picture (H, W, 3) and its caption."""
+        wide = bucket.width > bucket.height
+        kind = ("pair" if wide else "background") if chance.random() < (0.75 if wide else 0.2) else "single"
+        caption = self.captions.draw(kind, chance)
+        colour = WHITE if caption.colour < 0 else list(COLOURS.values())[caption.colour]
+        drawn = [on_background(self.pictures[bucket.picture][i], colour) for i in caption.concepts]
+        return canvas(drawn, bucket.height, bucket.width), caption.text

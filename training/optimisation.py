@@ -1,0 +1,51 @@
+"""Learning-rate schedule, optimizers and the moving average of weights."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """Learning-rate factor: a linear warm-up in steps, constant, then linear to zero over the last `cooldown` part."""
+
+    steps: int
+    cooldown: float = 0.4
+
+    def __call__(self, step: int, spent: float) -> float:
+        """Return the factor at a step, `spent` (0 to 1) of the planned training being over."""
+        return min(1.0, (step + 1) / self.steps) * min(1.0, max(0.0, 1.0 - spent) / self.cooldown)
+
+
+def optimizers(model: nn.Module, rate: float, muon: bool) -> list[torch.optim.Optimizer]:
+    """Return AdamW for all, or Muon for the matrices of the layers and AdamW for the rest.
+
+    Muon (Jordan et al. 2024) takes PyTorch ≥ 2.9; raises RuntimeError on older ones.
+    """
+    matrices = [p for name, p in model.named_parameters() if muon and name.startswith("layers.") and p.ndim == 2]
+    taken = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
+    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
+    if matrices:
+        if not hasattr(torch.optim, "Muon"):
+            raise RuntimeError(f"Muon needs PyTorch 2.9 or later, this is {torch.__version__}: choose adamw")
+        made.append(torch.optim.Muon(matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+    return made
+
+
+class MovingAverage:
+    """Exponential moving average of a model's parameters, float32, faster at the start."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay, self.steps = decay, 0
+        self.values = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+        """Move towards named parameters by 1 − min(decay, (1 + n) / (10 + n)) at update n."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, p in parameters:
+            self.values[name].lerp_(p.detach(), 1 - decay)
