@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 WORK = ROOT / ".launch"
 STAMP = VENV / "set-up.json"
-PROMPT = "A red fox asleep in fresh snow, soft morning light"
+PROMPT = "fox"
 WORKFLOW = ROOT / "workflows" / "api" / "text_to_image.json"
 COMFYUI_URL, COMFYUI_TAG = "https://github.com/comfyanonymous/ComfyUI", "v0.33.0"
 # These three belong together: pip would otherwise pair torch with a torchvision or torchaudio built for another one.

@@ -24,9 +24,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("prompt", help="what to paint, in any language that the text encoder knows")
     add("--negative", default="", metavar="TEXT", help="what to steer away from")
-    model = DEMO / "diffusion_models" / "lumina-next-untrained.safetensors"
-    add("--model", type=Path, default=model, help="Next-DiT file or folder; default: the untrained one in the package")
-    encoder = DEMO / "text_encoders" / "lumina-next-untrained"
+    model = DEMO / "diffusion_models" / "lumina-next-demo.safetensors"
+    add("--model", type=Path, default=model, help="Next-DiT file or folder; default: the demo in the package")
+    encoder = DEMO / "text_encoders" / "lumina-next-demo"
     add(
         "--text-encoder",
         type=Path,

@@ -38,8 +38,8 @@ def test_makes_a_picture_that_tells_how_it_was_made(capsys):
     assert told == {
         "prompt": "猫 🐈 قطة",
         "negative": "blur",
-        "model": "lumina-next-untrained.safetensors",
-        "text_encoder": "lumina-next-untrained",
+        "model": "lumina-next-demo.safetensors",
+        "text_encoder": "lumina-next-demo",
         "vae": None,
         "width": 64,
         "height": 64,
@@ -56,8 +56,8 @@ def test_makes_a_picture_that_tells_how_it_was_made(capsys):
 def test_is_the_euler_solution_with_guidance():
     """Against the core's parts put together without batching: order of the halves, times, seed, range of pixels."""
     generate("a fox", "--negative", "a hen", "--cfg", "3", "--schedule", "uniform", "--dtype", "fp32", "--seed", "5")
-    model = load_model(DEMO / "diffusion_models" / "lumina-next-untrained.safetensors", dtype=torch.float32)
-    encoder = load_text_encoder(DEMO / "text_encoders" / "lumina-next-untrained")
+    model = load_model(DEMO / "diffusion_models" / "lumina-next-demo.safetensors", dtype=torch.float32)
+    encoder = load_text_encoder(DEMO / "text_encoders" / "lumina-next-demo")
     (fox, _), (hen, _) = encoder(["a fox"]), encoder(["a hen"])
     x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():

@@ -19,9 +19,9 @@ def inspect(path, capsys) -> dict:
 
 
 def test_a_next_dit_of_the_reference_layout(capsys):
-    facts = inspect(DEMO / "diffusion_models" / "lumina-next-untrained.safetensors", capsys)
+    facts = inspect(DEMO / "diffusion_models" / "lumina-next-demo.safetensors", capsys)
     assert (facts["kind"], facts["layout"]) == ("Next-DiT, text to image", "reference")
-    assert (facts["config"]["dim"], facts["config"]["n_kv_heads"], facts["config"]["in_channels"]) == (64, 2, 3)
+    assert (facts["config"]["dim"], facts["config"]["n_kv_heads"], facts["config"]["in_channels"]) == (192, 1, 3)
     assert facts["dtypes"] == {"BF16": facts["parameters"]}
     assert facts["bytes"] == os.path.getsize(facts["path"]) > 2 * facts["parameters"]
 
@@ -47,10 +47,10 @@ def test_the_diffusers_layout_as_a_folder(tmp_path, capsys):
 
 @pytest.mark.parametrize("inside", ["", "text_encoder"], ids=["Hugging Face", "diffusers"])
 def test_a_text_encoder_folder(inside, tmp_path, capsys):
-    shutil.copytree(DEMO / "text_encoders" / "lumina-next-untrained", tmp_path / "llm" / inside)
+    shutil.copytree(DEMO / "text_encoders" / "lumina-next-demo", tmp_path / "llm" / inside)
     facts = inspect(tmp_path / "llm", capsys)
     assert facts["kind"] == "text encoder (gemma)"
-    assert facts["config"]["width"] == 64 and facts["parameters"] > 0
+    assert facts["config"]["width"] == 128 and facts["parameters"] > 0
 
 
 def test_a_vae(vae, capsys):

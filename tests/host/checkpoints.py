@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from .comfy_server import PACK
+from lumina_next.tests import untrained_model, untrained_text_encoder
+
+from . import graphs
 
 TEXT_DIM = 32
 REFERENCE = "diffusion_models/consolidated.00-of-01.safetensors"
@@ -90,11 +92,19 @@ def write_diffusers(folder: Path) -> None:
     model.bfloat16().save_pretrained(folder / "transformer", max_shard_size="60KB")
 
 
+def write_untrained(models: Path) -> None:
+    """The small model and text encoder that most tests run on, in a ComfyUI's `models` folder."""
+    for kind in ("diffusion_models", "text_encoders"):
+        (models / kind).mkdir(parents=True, exist_ok=True)
+    untrained_model.write(models / "diffusion_models" / graphs.MODEL)
+    untrained_text_encoder.write(models / "text_encoders" / graphs.TEXT_ENCODER)
+
+
 def write_gemma(folder: Path, hidden: int = TEXT_DIM, tokenizer: Path | None = None) -> None:
-    """A Gemma folder as on the hub, with the tokenizer of the untrained text encoder, beside the weights or apart."""
+    """A Gemma folder as on the hub, with the tokenizer of the tests' text encoder, beside the weights or apart."""
     from transformers import GemmaConfig, GemmaModel
 
-    boxed = PACK / "demo/text_encoders/lumina-next-untrained"
+    boxed = untrained_text_encoder.write(folder / "boxed")
     sizes = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
     vocabulary = json.loads((boxed / "config.json").read_text())["vocab_size"]
     model = GemmaModel(GemmaConfig(vocab_size=vocabulary, hidden_size=hidden, intermediate_size=64, **sizes))

@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from lumina_next.tests.host.checkpoints import write_gemma
 from lumina_next.tests.host.comfy_client import Rejected
-from lumina_next.tests.host.comfy_server import PACK
-from lumina_next.tests.host.graphs import STEPS, TextToImage
+from lumina_next.tests.host.graphs import MODEL, STEPS, TextToImage
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +69,7 @@ def test_unknown_model_name_is_refused(client):
 
 def test_file_removed_between_listing_and_loading(server, client):
     file = server.base / "models/diffusion_models/removed.safetensors"
-    shutil.copy(PACK / "demo/diffusion_models/lumina-next-untrained.safetensors", file)
+    shutil.copy(server.base / "models/diffusion_models" / MODEL, file)
     busy, late = TextToImage(), TextToImage(model_name=file.name)
     first = client.queue(busy.show(busy.sample(steps=300, seed=8)))
     second = client.queue(late.show(late.sample()))
@@ -91,7 +90,7 @@ BROKEN = {
 def test_broken_file(server, client, kind):
     write, words = BROKEN[kind]
     file = server.base / "models/diffusion_models/broken.safetensors"
-    write(file, PACK / "demo/diffusion_models/lumina-next-untrained.safetensors")
+    write(file, server.base / "models/diffusion_models" / MODEL)
     graph = TextToImage(model_name=file.name)
     message = error_of(client, graph.show(graph.sample()))
     file.unlink()

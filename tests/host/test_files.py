@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lumina_next.tests.host.checkpoints import write_lora
-from lumina_next.tests.host.graphs import TextToImage
+from lumina_next.tests.host.graphs import MODEL, TextToImage
 
 
 def picture(client, graph) -> np.ndarray:
@@ -109,7 +109,7 @@ def test_fp8_text_encoder(client):
 
 
 def test_two_loads_at_once(server, client):
-    shutil.copy(next((server.base / "custom_nodes/lumina-next/demo").rglob("*untrained.safetensors")), own_name(server))
+    shutil.copy(server.base / "models/diffusion_models" / MODEL, own_name(server))
     graphs = []
     for loader, name in (("LuminaNextLoadModel", "model_name"), ("UNETLoader", "unet_name")):
         graph = TextToImage()

@@ -13,12 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lumina_next.demo.untrained_text_encoder import FOLDER, write
 from lumina_next.nextdit.llm import LanguageModel
 from lumina_next.nextdit.text import load_text_encoder
 from lumina_next.nodes.adapter import folders, loading
 from lumina_next.nodes.adapter.clip import WEIGHT_DTYPES, clip_target_from_state_dict, load_clip
+from lumina_next.nodes.adapter.demo import DEMO
 from lumina_next.nodes.load_text_encoder import LoadTextEncoder
+from lumina_next.tests.untrained_text_encoder import write
 
 PROMPT = "a (red:1.3) fox, ((very)) small 👩‍🚀 مرحبا שלום"
 PREFIX = "text_encoders."
@@ -201,7 +202,7 @@ def test_saved_with_a_checkpoint_and_rebuilt(llm, name):
 
 
 def test_one_file_with_model_and_text_encoder(clip, tmp_path):
-    model = loading.load(loading.find("lumina-next-untrained.safetensors"))
+    model = loading.load(loading.find("lumina-next-demo.safetensors"))
     file = str(tmp_path / "whole.safetensors")
     comfy.sd.save_checkpoint(file, model, clip)
     _, again, *_ = comfy.sd.load_checkpoint_guess_config(file, output_vae=False)
@@ -292,8 +293,8 @@ def test_listing_without_any_folder(models):
     assert folders.llm_folders() == {}
 
 
-def test_untrained_encoder_is_listed():
-    assert folders.llm_folders()["lumina-next-untrained"] == FOLDER
+def test_the_packs_own_encoder_is_listed():
+    assert folders.llm_folders()["lumina-next-demo"] == DEMO / "text_encoders/lumina-next-demo"
 
 
 def test_folder_removed_after_listing(models, llm):

@@ -1,6 +1,5 @@
 """Write the untrained text encoder: a tiny Gemma with random weights and a byte-level tokenizer."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
-FOLDER = Path(__file__).parent / "text_encoders" / "lumina-next-untrained"
 SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>")  # in the order of Gemma's ids
 CONFIG = {
     "architectures": ["GemmaForCausalLM"],
@@ -88,11 +86,3 @@ def random_weights(seed: int) -> dict[str, torch.Tensor]:
         for name in ("input_layernorm", "post_attention_layernorm"):
             weights[f"{prefix}.{name}.weight"] = norm.clone()
     return weights
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", default=FOLDER)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    write(arguments.folder, arguments.seed)
