@@ -1,0 +1,120 @@
+"""Scaled RoPE on core's own Lumina-Image-2.0 and Z-Image.
+
+Doors: an object patch of `diffusion_model.rope_embedder`, a module that turns position ids (B, N, 3) into rotations
+(B, 1, N, head_dim / 2, 2, 2); an APPLY_MODEL wrapper, which knows size and sigma of every call. The first axis counts
+text tokens (an image stands on one value of it) and stays as it is; rows and columns are 0 for text, so whatever their
+frequencies are, text does not turn by them.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor, nn
+
+from ...nextdit.rope import RopeScaling
+from .core_attention import check_main_layers, edit_main_layers, image_start, with_override
+from .patchable import replace_wrapper, token_grid
+
+EMBEDDER = "diffusion_model.rope_embedder"
+Calls = dict[torch.device, Sequence[Tensor]]
+"""The rows' and columns' frequencies of the call that runs on a device; empty between calls."""
+
+
+class ScaledEmbedder(nn.Module):
+    """A model's rope embedder, whose rows and columns turn by the frequencies of the call, where `calls` has any."""
+
+    def __init__(self, plain: nn.Module, calls: Calls):
+        super().__init__()
+        self.plain, self.calls = plain, calls
+
+    def forward(self, ids: Tensor) -> Tensor:
+        table = self.plain(ids)  # (B, 1, N, head_dim / 2, 2, 2)
+        thetas = self.calls.get(ids.device)
+        if thetas is None:
+            return table
+        axes = list(table.split([width // 2 for width in self.plain.axes_dim], dim=-3))
+        for axis, theta in enumerate(thetas, start=1):
+            axes[axis] = rotations(ids[..., axis], theta).unsqueeze(1).to(table.dtype)
+        batch = max(part.shape[0] for part in axes)
+        return torch.cat([part.expand(batch, *part.shape[1:]) for part in axes], dim=-3)
+
+
+def rotations(positions: Tensor, theta: Tensor) -> Tensor:
+    """Return the rotation matrices of positions (B, N) turning by theta (n,) or (B, n), shape (B, N, n, 2, 2)."""
+    angles = positions.float()[..., None] * theta.reshape(-1, 1, theta.shape[-1])  # (B, N, n)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2))
+
+
+def axis_frequencies(rope: RopeScaling, t: Tensor, axes_dim: Sequence[int], base: float) -> list[Tensor]:
+    """Return the rows' and columns' frequencies at times t (B,), (n,) or (B, n) each, on t's device.
+
+    An axis with d of the head's numbers has the exponents e_i = 2i/d, i = 0 … d/2−1.
+    """
+    times = t if rope.method.startswith("time_aware") else 0.0
+    return [
+        rope.scale(torch.arange(0, width, 2, dtype=torch.float64) / width, sum(axes_dim), times, axis, base).to(
+            t.device
+        )
+        for axis, width in enumerate(axes_dim[1:])
+    ]
+
+
+def patch_core(patched, network, settings, key: str) -> None:
+    """Hook scaled RoPE into a clone of a core MODEL. Raises RuntimeError if this ComfyUI has moved the door."""
+    plain = patched.get_model_object(EMBEDDER)
+    if isinstance(plain, ScaledEmbedder):
+        plain = plain.plain  # an earlier node's: this one replaces it
+    if len(getattr(plain, "axes_dim", ())) != 3 or not hasattr(plain, "theta"):
+        raise RuntimeError(
+            f"Scaled RoPE does not know the position embedding {type(plain).__name__} of this model: another node "
+            "replaced it (remove that node), or this release of ComfyUI changed it (update this pack)."
+        )
+    if settings.proportional:
+        check_main_layers("Proportional attention")
+    calls: Calls = {}
+
+    def hand_over(executor, x, t, *args, **kwargs):
+        grid = token_grid(x, network.patch_size)
+        rope = settings.at(grid)
+        if rope is None:
+            return executor(x, t, *args, **kwargs)
+        temperature = rope.temperature(math.prod(grid))
+        if temperature != 1.0:
+            kwargs = kwargs | {key: temperature}
+        calls[x.device] = axis_frequencies(rope, 1.0 - t.to(x.device).float(), plain.axes_dim, float(plain.theta))
+        try:
+            return executor(x, t, *args, **kwargs)
+        finally:
+            calls.pop(x.device, None)
+
+    patched.add_object_patch(EMBEDDER, ScaledEmbedder(plain, calls))
+    replace_wrapper(patched, WrappersMP.APPLY_MODEL, key, hand_over)
+    patched.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, key)
+    if settings.proportional:
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, key, _stretch_attention(key))
+
+
+def _stretch_attention(key: str):
+    """Return a wrapper for proportional attention: the image's queries of the main layers × the handed temperature.
+
+    Text and image share one softmax here, so the image's look at the text is stretched along (our definition).
+    """
+
+    def wrapper(executor, x, *args, **kwargs):
+        temperature = kwargs.pop(key, None)
+        if temperature is None:
+            return executor(x, *args, **kwargs)
+        network = executor.class_obj
+        tokens = math.prod(token_grid(x, network.patch_size))
+
+        def stretch(q, k, v, mask, layer):
+            start = image_start(q, tokens, network)
+            text, image, rest = q[:, :, :start], q[:, :, start : start + tokens], q[:, :, start + tokens :]
+            return torch.cat([text, image * temperature, rest], dim=2), k, v, mask
+
+        return executor(x, *args, **with_override(kwargs, edit_main_layers(stretch)))
+
+    return wrapper
