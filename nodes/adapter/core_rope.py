@@ -84,7 +84,9 @@ def patch_core(patched, network, settings, key: str) -> None:
         temperature = rope.temperature(math.prod(grid))
         if temperature != 1.0:
             kwargs = kwargs | {key: temperature}
-        calls[x.device] = axis_frequencies(rope, 1.0 - t.to(x.device).float(), plain.axes_dim, float(plain.theta))
+        if rope.method != "extrapolation":
+            times = 1.0 - t.to(x.device).float()
+            calls[x.device] = axis_frequencies(rope, times, plain.axes_dim, float(plain.theta))
         try:
             return executor(x, t, *args, **kwargs)
         finally:
