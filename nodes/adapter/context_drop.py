@@ -3,9 +3,10 @@
 import math
 
 from comfy.patcher_extension import WrappersMP
+from torch import Tensor, nn
 
 from ...nextdit.context_drop import ContextDrop
-from .core_attention import check_main_layers, edit_main_layers, image_start, pool_image, pool_mask, with_override
+from .core_attention import Edit, Order, check_main_layers, editing, image_start, pool_image, pool_mask, run_order
 from .model import Network
 from .patchable import network_of, replace_wrapper, token_grid
 
@@ -31,7 +32,7 @@ def drop_context(model, drop: ContextDrop, start_percent: float = 0.0, end_perce
         return patched
     replace_wrapper(patched, WrappersMP.APPLY_MODEL, KEY, _count_layers(drop, start_percent, end_percent, network, own))
     if not own:
-        replace_wrapper(patched, WrappersMP.DIFFUSION_MODEL, KEY, _pool_attention(drop.window))
+        replace_wrapper(patched, WrappersMP.DIFFUSION_MODEL, KEY, editing(KEY, _pool(drop.window)))
     return patched
 
 
@@ -52,32 +53,28 @@ def _count_layers(drop: ContextDrop, start: float, end: float, network, own: boo
         sampling = executor.class_obj.model_sampling  # now: a node after this one may have replaced it
         first, last = (1.0 - float(sampling.percent_to_sigma(percent)) for percent in (start, end))
         dropping = ContextDrop(drop.window, drop.fade, drop.before_rope, first, last).layers(1.0 - t, n_layers)
-        if dropping and own:
-            kwargs = kwargs | {"drop": drop, "dropping": dropping}
-        elif dropping:
-            kwargs = kwargs | {KEY: dropping}
-        return executor(x, t, *args, **kwargs)
+        if not dropping:
+            return executor(x, t, *args, **kwargs)
+        if own:
+            return executor(x, t, *args, **kwargs, drop=drop, dropping=dropping)
+        return run_order(KEY, "Context Drop", Order(dropping), executor, x, t, *args, **kwargs)
 
     return hand_over
 
 
-def _pool_attention(window: int):
-    """Return the wrapper that pools the image's keys and values in the first layers of core's networks."""
+def _pool(window: int):
+    """Return what makes the edit that pools the image's keys and values in the first layers of core's networks."""
 
-    def wrapper(executor, x, *args, **kwargs):
-        dropping = kwargs.pop(KEY, 0)
-        if not dropping:
-            return executor(x, *args, **kwargs)
-        network = executor.class_obj
+    def make_edit(x: Tensor, network: nn.Module, dropping: int) -> Edit:
         grid = token_grid(x, network.patch_size)
 
-        def pool(q, k, v, mask, layer):
+        def edit(q, k, v, mask, layer):
             if layer >= dropping:
                 return q, k, v, mask
             start = image_start(q, math.prod(grid), network)
             k, v = (pool_image(tensor, start, grid, window) for tensor in (k, v))
             return q, k, v, pool_mask(mask, start, grid, window)
 
-        return executor(x, *args, **with_override(kwargs, edit_main_layers(pool)))
+        return edit
 
-    return wrapper
+    return make_edit

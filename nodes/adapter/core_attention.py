@@ -8,6 +8,7 @@ import inspect
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,17 @@ from ...nextdit.context_drop import average_windows
 OVERRIDE = "optimized_attention_override"
 Edit = Callable[[Tensor, Tensor, Tensor, Tensor | None, int], tuple[Tensor, Tensor, Tensor, Tensor | None]]
 """edit(q, k, v, mask, layer) → q, k, v, mask, with q, k, v (B, H, L, D)."""
+
+
+class Order:
+    """What one call's attention is to be edited by, and whether that came to pass.
+
+    It travels as an argument of the call: torch.compile sees when an argument changes, while core's compile node has
+    it overlook changes of transformer_options.
+    """
+
+    def __init__(self, value):
+        self.value, self.sent, self.done = value, False, False
 
 
 @cache
@@ -38,28 +50,51 @@ def check_main_layers(what: str) -> None:
         )
 
 
-def edit_main_layers(edit: Edit) -> Callable:
-    """Return a maker of attention overrides: make(previous) edits the main layers' inputs, then runs `previous`."""
+def run_order(key: str, what: str, order: Order, executor, *args, **kwargs) -> Tensor:
+    """Run an APPLY_MODEL wrapper's executor with an order for the `editing` wrapper of the same key.
 
-    def make(previous: Callable | None) -> Callable:
-        def override(func, q, k, v, heads, mask=None, **kwargs):
-            options = kwargs.get("transformer_options") or {}
-            if options.get("block_type") == "double":
-                q, k, v, mask = edit(q, k, v, mask, options["block_index"])
-            if previous is None:
-                return func(q, k, v, heads, mask=mask, **kwargs)
-            return previous(func, q, k, v, heads, mask=mask, **kwargs)
-
-        return override
-
-    return make
+    Raises RuntimeError, naming `what`, if attention was computed without it.
+    """
+    result = executor(*args, **kwargs, **{key: order})
+    if order.sent and not order.done:
+        raise RuntimeError(
+            f"{what} did not reach this model's attention: torch.compile cannot trace the attention backend in use and "
+            "keeps old code. Start ComfyUI with --use-pytorch-cross-attention, or remove the compile node."
+        )
+    return result
 
 
-def with_override(kwargs: dict, make: Callable) -> dict:
-    """Return a call's keyword arguments with transformer_options that have one more attention override."""
-    options = dict(kwargs.get("transformer_options") or {})
-    options[OVERRIDE] = make(options.get(OVERRIDE))
-    return kwargs | {"transformer_options": options}
+def editing(key: str, make_edit: Callable[[Tensor, torch.nn.Module, Any], Edit]) -> Callable:
+    """Return a DIFFUSION_MODEL wrapper that edits the main layers' attention in calls with an order.
+
+    make_edit(x, network, order's value) returns the edit.
+    """
+
+    def wrapper(executor, x, *args, **kwargs):
+        order = kwargs.pop(key, None)
+        if order is None:
+            return executor(x, *args, **kwargs)
+        options = dict(kwargs["transformer_options"])
+        edit = make_edit(x, executor.class_obj, order.value)
+        options[OVERRIDE] = _override(edit, order, options.get(OVERRIDE))
+        # a wrapper further in may skip the network (EasyCache)
+        order.sent = executor.idx + 1 == len(executor.wrappers)
+        return executor(x, *args, **(kwargs | {"transformer_options": options}))
+
+    return wrapper
+
+
+def _override(edit: Edit, order: Order, previous: Callable | None) -> Callable:
+    def override(func, q, k, v, heads, mask=None, **kwargs):
+        options = kwargs["transformer_options"]
+        if options.get("block_type") == "double":
+            q, k, v, mask = edit(q, k, v, mask, options["block_index"])
+            order.done = True
+        if previous is None:
+            return func(q, k, v, heads, mask=mask, **kwargs)
+        return previous(func, q, k, v, heads, mask=mask, **kwargs)
+
+    return override
 
 
 def image_start(q: Tensor, tokens: int, network) -> int:

@@ -14,7 +14,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
 from ...nextdit.rope import RopeScaling
-from .core_attention import check_main_layers, edit_main_layers, image_start, with_override
+from .core_attention import Edit, Order, check_main_layers, editing, image_start, run_order
 from .patchable import replace_wrapper, token_grid
 
 EMBEDDER = "diffusion_model.rope_embedder"
@@ -81,14 +81,14 @@ def patch_core(patched, network, settings, key: str) -> None:
         rope = settings.at(grid)
         if rope is None:
             return executor(x, t, *args, **kwargs)
-        temperature = rope.temperature(math.prod(grid))
-        if temperature != 1.0:
-            kwargs = kwargs | {key: temperature}
         if rope.method != "extrapolation":
             times = 1.0 - t.to(x.device).float()
             calls[x.device] = axis_frequencies(rope, times, plain.axes_dim, float(plain.theta))
         try:
-            return executor(x, t, *args, **kwargs)
+            if not rope.proportional:
+                return executor(x, t, *args, **kwargs)
+            order = Order(rope.temperature(math.prod(grid)))
+            return run_order(key, "Proportional attention", order, executor, x, t, *args, **kwargs)
         finally:
             calls.pop(x.device, None)
 
@@ -96,27 +96,19 @@ def patch_core(patched, network, settings, key: str) -> None:
     replace_wrapper(patched, WrappersMP.APPLY_MODEL, key, hand_over)
     patched.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, key)
     if settings.proportional:
-        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, key, _stretch_attention(key))
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, key, editing(key, _stretch))
 
 
-def _stretch_attention(key: str):
-    """Return a wrapper for proportional attention: the image's queries of the main layers × the handed temperature.
+def _stretch(x: Tensor, network: nn.Module, temperature: float) -> Edit:
+    """Return the edit of proportional attention: the image's queries × temperature.
 
     Text and image share one softmax here, so the image's look at the text is stretched along (our definition).
     """
+    tokens = math.prod(token_grid(x, network.patch_size))
 
-    def wrapper(executor, x, *args, **kwargs):
-        temperature = kwargs.pop(key, None)
-        if temperature is None:
-            return executor(x, *args, **kwargs)
-        network = executor.class_obj
-        tokens = math.prod(token_grid(x, network.patch_size))
+    def edit(q, k, v, mask, layer):
+        start = image_start(q, tokens, network)
+        text, image, rest = q[:, :, :start], q[:, :, start : start + tokens], q[:, :, start + tokens :]
+        return torch.cat([text, image * temperature, rest], dim=2), k, v, mask
 
-        def stretch(q, k, v, mask, layer):
-            start = image_start(q, tokens, network)
-            text, image, rest = q[:, :, :start], q[:, :, start : start + tokens], q[:, :, start + tokens :]
-            return torch.cat([text, image * temperature, rest], dim=2), k, v, mask
-
-        return executor(x, *args, **with_override(kwargs, edit_main_layers(stretch)))
-
-    return wrapper
+    return edit

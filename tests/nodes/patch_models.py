@@ -1,7 +1,5 @@
 """The three kinds of small random MODELs that patch nodes are tested on, and one way to sample all of them."""
 
-from functools import cache
-
 import comfy.sample
 import comfy.sd
 import torch
@@ -21,9 +19,8 @@ def load_own(config: NextDiTConfig = OWN, metadata: dict | None = None):
     return comfy.sd.load_diffusion_model_state_dict(weights, metadata=metadata)
 
 
-@cache
 def load(kind: str):
-    """Return the MODEL of one of KINDS, one for all tests: patch clones only."""
+    """Return the MODEL of one of KINDS."""
     return load_own() if kind == "lumina_next" else load_core(CORE[kind])
 
 
