@@ -39,6 +39,14 @@ def scale_factor(grid: Sequence[int], train_tokens: int, per_axis: bool = False)
     return max(1.0, math.sqrt(math.prod(grid)) / train_tokens)
 
 
+def axis_exponents(width: int) -> Tensor:
+    """Return the exponents e_i = 2i/width of an axis with `width` numbers of the head to itself, float64 (width / 2,).
+
+    The layout of Lumina-Image-2.0 and Z-Image, whose axes have widths and a base of their own.
+    """
+    return torch.arange(0, width, 2, dtype=torch.float64) / width
+
+
 @dataclass(frozen=True)
 class RopeScaling:
     """How RoPE frequencies change when an image has more tokens per side than in training.
@@ -75,10 +83,7 @@ class RopeScaling:
         return self.scale(exponents(head_dim, axes), head_dim, t, axis)
 
     def scale(self, e: Tensor, head_dim: int, t: float | Tensor = 0.0, axis: int = 0, base: float = BASE) -> Tensor:
-        """Return base^(−e), scaled, as `frequencies` does, for a layout with other exponents e (n,) float64 and base.
-
-        Lumina-Image-2.0 and Z-Image give each axis d_axis numbers of the head: e_i = 2i/d_axis.
-        """
+        """Do what `frequencies` does for a layout with other exponents e (n,), float64, and another base."""
         t = torch.as_tensor(t, dtype=torch.float32)
         s = max(1.0, self.factor[axis] if isinstance(self.factor, tuple) else self.factor)
         ln_b, ln_s = math.log(base), math.log(s)

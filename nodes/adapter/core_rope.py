@@ -13,7 +13,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
-from ...nextdit.rope import RopeScaling
+from ...nextdit.rope import RopeScaling, axis_exponents
 from .core_attention import Edit, Order, check_main_layers, editing, image_start, run_order
 from .patchable import replace_wrapper, token_grid
 
@@ -49,15 +49,10 @@ def rotations(positions: Tensor, theta: Tensor) -> Tensor:
 
 
 def axis_frequencies(rope: RopeScaling, t: Tensor, axes_dim: Sequence[int], base: float) -> list[Tensor]:
-    """Return the rows' and columns' frequencies at times t (B,), (n,) or (B, n) each, on t's device.
-
-    An axis with d of the head's numbers has the exponents e_i = 2i/d, i = 0 … d/2−1.
-    """
+    """Return the rows' and columns' frequencies at times t (B,), (n,) or (B, n) each, on t's device."""
     times = t if rope.method.startswith("time_aware") else 0.0
     return [
-        rope.scale(torch.arange(0, width, 2, dtype=torch.float64) / width, sum(axes_dim), times, axis, base).to(
-            t.device
-        )
+        rope.scale(axis_exponents(width), sum(axes_dim), times, axis, base).to(t.device)
         for axis, width in enumerate(axes_dim[1:])
     ]
 

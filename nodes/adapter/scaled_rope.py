@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...nextdit.rope import RopeScaling, scale_factor
+from ...nextdit.rope import BASE, RopeScaling, axis_exponents, exponents, scale_factor
 from .model import Network
 from .patchable import network_of, replace_wrapper, token_grid
 from .train_size import latent_tokens, resolve_train_tokens
-from .wavelengths import draw_wavelengths
+from .wavelengths import Layout, draw_wavelengths
 
 KEY = "lumina_next_scaled_rope"
 
@@ -62,7 +62,14 @@ def draw_readout(model, settings: Settings, latent: dict | None = None) -> Tenso
     if latent is not None:
         tokens, note = latent_tokens(model, network, latent), "this latent"
     rope = settings.at(tokens) or RopeScaling(settings.method, 1.0, settings.train_tokens, settings.watershed)
-    return draw_wavelengths(rope, tokens, note)
+    return draw_wavelengths(rope, _layout(network), tokens, note)
+
+
+def _layout(network) -> Layout:
+    if isinstance(network, Network):
+        return Layout(exponents(network.config.head_dim), network.config.head_dim, BASE)
+    embedder = network.rope_embedder
+    return Layout(axis_exponents(embedder.axes_dim[1]), sum(embedder.axes_dim), float(embedder.theta))
 
 
 def _argument(settings: Settings, patch_size: int):

@@ -1,6 +1,7 @@
-"""The readout of Scaled RoPE: how long a wave each RoPE frequency makes, by method (the paper's figure 7a)."""
+"""The readout of Scaled RoPE: how much longer each method makes the waves of RoPE (the paper's figure 7a)."""
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,31 +11,75 @@ from ...nextdit.rope import METHODS, RopeScaling
 from .curve import BACKGROUND, DOT, GRID, LINE, SMOOTH, TEXT
 
 WIDTH, HEIGHT = 360, 250
-LEFT, TOP, RIGHT, BOTTOM = 40, 42, 14, 34
-HEAD_DIM = 72  # of the 2B model: 18 frequencies an axis
+LEFT, TOP, RIGHT, BOTTOM = 36, 46, 14, 34
 TIMES = (0.0, 0.5, 1.0)
-SHADES = (LINE, "#9d8df1", DOT)
+SHADES = (LINE, "#b39df3", DOT)
 OTHERS = "#5a606c"
-TOP_POWER = 5  # waves up to 10^5 tokens
 
 
-def draw_wavelengths(scaling: RopeScaling, tokens: tuple[int, int], note: str) -> torch.Tensor:
-    """Return wavelength over frequency number, the chosen method bright, as an IMAGE (1, 250, 360, 3) in [0, 1].
+@dataclass(frozen=True)
+class Layout:
+    """One image axis of a model's RoPE: exponents (n,) float64 and their base, in a head of `head_dim` numbers."""
 
-    Drawn for the rows' axis of a head of 72 numbers. Methods that change with time are drawn at t = 0, 0.5 and 1;
-    the dashed line is the training size. `tokens` are the rows and columns of the image, `note` says whose.
+    exponents: torch.Tensor
+    head_dim: int
+    base: float
+
+
+class Plot:
+    """Waves drawn at how long they are in training (x, logarithmic) and how many times longer with scaling (y)."""
+
+    def __init__(self, scaling: RopeScaling, layout: Layout):
+        self.scaling, self.layout = scaling, layout
+        factors = scaling.factor if isinstance(scaling.factor, tuple) else (scaling.factor,)
+        self.largest = max(1.0, *factors)
+        self.axis = factors.index(max(factors))
+        self.trained = 2 * math.pi * layout.base**layout.exponents
+        self.picture = Image.new("RGB", (WIDTH * SMOOTH, HEIGHT * SMOOTH), BACKGROUND)
+        self.draw = ImageDraw.Draw(self.picture)
+
+    def at(self, wave: float, longer: float) -> tuple[float, float]:
+        first, last = (math.log(float(self.trained[i])) for i in (0, -1))
+        x = LEFT + (math.log(wave) - first) / (last - first) * (WIDTH - LEFT - RIGHT)
+        y = TOP + (1.0 - (longer - 1.0) / max(self.largest - 1.0, 0.5)) * (HEIGHT - TOP - BOTTOM)
+        return x * SMOOTH, y * SMOOTH
+
+    def curve(self, method: str, t: float, colour: str, width: int) -> None:
+        layout, scaling = self.layout, replace(self.scaling, method=method)
+        theta = scaling.scale(layout.exponents, layout.head_dim, t, self.axis, layout.base).double()
+        longer = 2 * math.pi / theta / self.trained
+        points = [self.at(wave, y) for wave, y in zip(self.trained.tolist(), longer.tolist(), strict=True)]
+        self.draw.line(points, fill=colour, width=width * SMOOTH, joint="curve")
+
+    def ticks(self) -> list[float]:
+        return [10.0**power for power in range(1, 7) if self.trained[0] <= 10.0**power <= self.trained[-1]]
+
+    def grid(self) -> None:
+        ends = float(self.trained[0]), float(self.trained[-1])
+        for longer in (1.0, self.largest):
+            self.draw.line([self.at(ends[0], longer), self.at(ends[1], longer)], fill=GRID, width=SMOOTH)
+        for wave in self.ticks():
+            self.draw.line([self.at(wave, 1.0), self.at(wave, self.largest)], fill=GRID, width=SMOOTH)
+        x, bottom = self.at(min(max(self.scaling.train_tokens, ends[0]), ends[1]), 1.0)
+        for y in range(TOP * SMOOTH, int(bottom), 8 * SMOOTH):
+            self.draw.line([(x, y), (x, y + 4 * SMOOTH)], fill=TEXT, width=SMOOTH)
+
+
+def draw_wavelengths(scaling: RopeScaling, layout: Layout, tokens: tuple[int, int], note: str) -> torch.Tensor:
+    """Return the picture of all methods, the chosen one bright, as an IMAGE (1, 250, 360, 3) in [0, 1].
+
+    Methods that change with time are drawn at t = 0, 0.5 and 1; the dashed line is the training size. With a factor per
+    axis, the axis of the larger one is drawn. `tokens` are the rows and columns of the image, `note` says whose.
     """
-    picture = Image.new("RGB", (WIDTH * SMOOTH, HEIGHT * SMOOTH), BACKGROUND)
-    draw = ImageDraw.Draw(picture)
-    _grid(draw, scaling.train_tokens)
+    plot = Plot(scaling, layout)
+    plot.grid()
     for method in METHODS:
-        other = RopeScaling(method, scaling.factor, scaling.train_tokens, scaling.watershed)
         for t in _times(method):
-            _curve(draw, other, t, OTHERS, 1)
-    for t, colour in zip(_times(scaling.method), SHADES, strict=False):
-        _curve(draw, scaling, t, colour, 2)
-    picture = picture.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-    _labels(ImageDraw.Draw(picture), scaling, tokens, note)
+            plot.curve(method, t, OTHERS, 1)
+    for t, colour in reversed(list(zip(_times(scaling.method), SHADES, strict=False))):
+        plot.curve(scaling.method, t, colour, 2)
+    picture = plot.picture.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    _labels(ImageDraw.Draw(picture), plot, tokens, note)
     return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255.0)[None]
 
 
@@ -42,44 +87,23 @@ def _times(method: str) -> tuple[float, ...]:
     return TIMES if method.startswith("time_aware") else TIMES[:1]
 
 
-def _at(fraction: float, wavelength: float) -> tuple[float, float]:
-    height = math.log10(max(wavelength, 1.0)) / TOP_POWER
-    x = LEFT + fraction * (WIDTH - LEFT - RIGHT)
-    y = TOP + (1.0 - min(height, 1.0)) * (HEIGHT - TOP - BOTTOM)
-    return x * SMOOTH, y * SMOOTH
-
-
-def _grid(draw: ImageDraw.ImageDraw, train_tokens: int) -> None:
-    for power in range(TOP_POWER + 1):
-        draw.line([_at(0.0, 10.0**power), _at(1.0, 10.0**power)], fill=GRID, width=SMOOTH)
-    for i in range(0, 40, 2):
-        draw.line([_at(i / 40, train_tokens), _at((i + 1) / 40, train_tokens)], fill=TEXT, width=SMOOTH)
-
-
-def _curve(draw: ImageDraw.ImageDraw, scaling: RopeScaling, t: float, colour: str, width: int) -> None:
-    theta = scaling.frequencies(HEAD_DIM, t).double()
-    waves = (2 * math.pi / theta).tolist()
-    points = [_at(i / (len(waves) - 1), wave) for i, wave in enumerate(waves)]
-    draw.line(points, fill=colour, width=width * SMOOTH, joint="curve")
-
-
-def _labels(draw: ImageDraw.ImageDraw, scaling: RopeScaling, tokens: tuple[int, int], note: str) -> None:
-    font = ImageFont.load_default()
+def _labels(draw: ImageDraw.ImageDraw, plot: Plot, tokens: tuple[int, int], note: str) -> None:
+    font, scaling = ImageFont.load_default(), plot.scaling
     factors = scaling.factor if isinstance(scaling.factor, tuple) else (scaling.factor,)
-    size = f"{tokens[0]} x {tokens[1]} tokens"
-    draw.text((LEFT, 4), f"{scaling.method}, factor {' x '.join(f'{f:.3g}' for f in factors)}", fill=TEXT, font=font)
-    draw.text(
-        (LEFT, 15), f"{note}: {size}, trained on {scaling.train_tokens} x {scaling.train_tokens}", fill=TEXT, font=font
-    )
+    train = f"{scaling.train_tokens} x {scaling.train_tokens}"
+    draw.text((LEFT, 3), f"{scaling.method}, factor {' x '.join(f'{f:.3g}' for f in factors)}", fill=TEXT, font=font)
+    draw.text((LEFT, 15), f"{note}: {tokens[0]} x {tokens[1]} tokens, trained on {train}", fill=TEXT, font=font)
     x = float(LEFT)
     for t, colour in zip(_times(scaling.method), SHADES, strict=False):
         text = f"t = {t:g}" if len(_times(scaling.method)) > 1 else "this method"
         draw.text((x, 27), text, fill=colour, font=font)
         x += draw.textlength(text, font=font) + 12
     draw.text((x, 27), "other methods", fill=OTHERS, font=font)
-    for power in range(TOP_POWER + 1):
-        text = f"{10**power:g}" if power < 4 else f"1e{power}"
-        _, y = _at(0.0, 10.0**power)
-        draw.text((LEFT - 5 - draw.textlength(text, font=font), y / SMOOTH - 6), text, fill=TEXT, font=font)
-    axes = "wavelength in tokens over frequency number"
-    draw.text((LEFT, HEIGHT - BOTTOM + 14), axes, fill=TEXT, font=font)
+    for longer in dict.fromkeys((1.0, plot.largest)):
+        text, y = f"x{longer:.3g}", plot.at(10.0, longer)[1] / SMOOTH
+        draw.text((LEFT - 5 - draw.textlength(text, font=font), y - 6), text, fill=TEXT, font=font)
+    for wave in plot.ticks():
+        text, x = f"{wave:g}", plot.at(wave, 1.0)[0] / SMOOTH
+        draw.text((x - draw.textlength(text, font=font) / 2, HEIGHT - BOTTOM + 4), text, fill=TEXT, font=font)
+    axes = "times longer, over wavelength in training in tokens"
+    draw.text((LEFT, HEIGHT - BOTTOM + 17), axes, fill=TEXT, font=font)
