@@ -57,16 +57,24 @@ def axis_frequencies(rope: RopeScaling, t: Tensor, axes_dim: Sequence[int], base
     ]
 
 
-def patch_core(patched, network, settings, key: str) -> None:
-    """Hook scaled RoPE into a clone of a core MODEL. Raises RuntimeError if this ComfyUI has moved the door."""
-    plain = patched.get_model_object(EMBEDDER)
-    if isinstance(plain, ScaledEmbedder):
-        plain = plain.plain  # an earlier node's: this one replaces it
+def plain_embedder(model) -> nn.Module:
+    """Return a MODEL's rope embedder without what an earlier node of this kind put around it.
+
+    Raises RuntimeError if it is none that we know.
+    """
+    plain = model.get_model_object(EMBEDDER)
+    plain = plain.plain if isinstance(plain, ScaledEmbedder) else plain
     if len(getattr(plain, "axes_dim", ())) != 3 or not hasattr(plain, "theta"):
         raise RuntimeError(
             f"Scaled RoPE does not know the position embedding {type(plain).__name__} of this model: another node "
             "replaced it (remove that node), or this release of ComfyUI changed it (update this pack)."
         )
+    return plain
+
+
+def patch_core(patched, network, settings, key: str) -> None:
+    """Hook scaled RoPE into a clone of a core MODEL. Raises RuntimeError if this ComfyUI has moved the doors."""
+    plain = plain_embedder(patched)
     if settings.proportional:
         check_main_layers("Proportional attention")
     calls: Calls = {}

@@ -62,13 +62,15 @@ def draw_readout(model, settings: Settings, latent: dict | None = None) -> Tenso
     if latent is not None:
         tokens, note = latent_tokens(model, network, latent), "this latent"
     rope = settings.at(tokens) or RopeScaling(settings.method, 1.0, settings.train_tokens, settings.watershed)
-    return draw_wavelengths(rope, _layout(network), tokens, note)
+    return draw_wavelengths(rope, _layout(model, network), tokens, note)
 
 
-def _layout(network) -> Layout:
+def _layout(model, network) -> Layout:
     if isinstance(network, Network):
         return Layout(exponents(network.config.head_dim), network.config.head_dim, BASE)
-    embedder = network.rope_embedder
+    from .core_rope import plain_embedder
+
+    embedder = plain_embedder(model)
     return Layout(axis_exponents(embedder.axes_dim[1]), sum(embedder.axes_dim), float(embedder.theta))
 
 

@@ -16,7 +16,7 @@ def load_own(config: NextDiTConfig = OWN, metadata: dict | None = None):
     """Return the MODEL of a random Next-DiT, loaded by core's loader."""
     torch.manual_seed(0)
     weights = {key: 0.15 * torch.randn(x.shape) for key, x in NextDiT(config).state_dict().items()}
-    return comfy.sd.load_diffusion_model_state_dict(weights, metadata=metadata)
+    return comfy.sd.load_diffusion_model_state_dict(weights, **({"metadata": metadata} if metadata else {}))
 
 
 def load(kind: str):

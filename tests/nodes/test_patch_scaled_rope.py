@@ -257,6 +257,14 @@ def test_the_node_patches_and_draws(monkeypatch):
     assert torch.equal(drawn[0], drawn[2]) and not torch.equal(drawn[0], drawn[1])
 
 
+def test_the_readout_is_the_same_after_a_patched_run_and_on_a_patched_model(model):
+    patched, settings = scale_rope(model, "interpolation", TRAIN)
+    expected = draw_readout(model, settings)
+    sample(patched)
+    assert torch.equal(draw_readout(model, settings), expected)
+    assert torch.equal(draw_readout(patched, settings), expected)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_readout_draws_every_method_also_at_the_training_size(method):
     model, settings = load_own(), Settings(method, 64)
