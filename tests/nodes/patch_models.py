@@ -26,7 +26,8 @@ def load(kind: str):
 
 def prompt(length: int, seed: int = 0, **extra) -> list:
     """Return a CONDITIONING of random features (1, length, 20)."""
-    return [[torch.randn(1, length, 20, generator=torch.Generator().manual_seed(seed)), extra]]
+    features = torch.randn(1, length, 20, generator=torch.Generator().manual_seed(seed))
+    return [[features, {"attention_mask": torch.ones(1, length, dtype=torch.long), **extra}]]
 
 
 def sample(model, size=(24, 40), steps=2, cfg=4.0, positive=None, negative=None, batch=1) -> torch.Tensor:
