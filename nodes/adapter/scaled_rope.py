@@ -30,7 +30,7 @@ class Settings:
         factor = scale_factor(grid, self.train_tokens, self.per_axis)
         if factor == 1.0 or factor == (1.0, 1.0):
             return None
-        # fewer tokens than in training would sharpen attention's competitors away: the reference only stretches
+        # with fewer tokens than in training (a factor per axis can have that) it would blur attention, not sharpen it
         proportional = self.proportional and math.prod(grid) > self.train_tokens**2
         return RopeScaling(self.method, factor, self.train_tokens, self.watershed, proportional)
 

@@ -1,6 +1,5 @@
 """Scaled RoPE and context drop with each other and with what else users put between loader and sampler."""
 
-import statistics
 import time
 from functools import partial
 
@@ -14,6 +13,7 @@ from lumina_next.nextdit import ContextDrop
 from lumina_next.nodes.adapter.context_drop import drop_context
 from lumina_next.nodes.adapter.scaled_rope import scale_rope
 
+from .core_models import CORE
 from .patch_models import KINDS, compiled, load, prompt, sample, spied
 
 DROP = ContextDrop(2, "none")
@@ -144,6 +144,27 @@ def test_core_nodes_that_move_positions_still_act(model):
     assert not any(torch.equal(a, b) for i, a in enumerate(results) for b in results[:i])
 
 
+@pytest.mark.parametrize("kind", CORE)
+def test_with_patches_between_layers_as_controlnets_of_core_models_are(kind):
+    seen = []
+
+    def control(args):
+        seen.append((args["block_index"], args["img"].shape[1], args["pe"].clone()))
+        return {"img": args["img"] * 1.5}
+
+    model = load(kind)
+    controlled = model.clone()
+    controlled.set_model_patch(control, "double_block")
+    plain = sample(controlled, steps=1)
+    unscaled = seen[0][2]
+    seen.clear()
+    both = sample(dropped(roped(controlled)), steps=1)
+    padded = {"lumina_image_2": 240, "z_image": 256}[kind]
+    assert [(layer, length) for layer, length, _ in seen] == [(i, padded) for i in range(3)]
+    assert not torch.allclose(seen[0][2], unscaled)  # a ControlNet turns by the scaled frequencies too
+    assert not torch.equal(both, plain) and not torch.equal(both, sample(dropped(roped(model)), steps=1))
+
+
 def test_inert_nodes_cost_little(model):
     """1 % of a step of the 2B model at 1024 px is more than a millisecond on any machine; a call may cost that."""
     spent = {}
@@ -161,7 +182,7 @@ def test_inert_nodes_cost_little(model):
                 )
                 spent.setdefault(name, []).append(time.perf_counter() - start)
         patched.unpatch_model()
-    assert statistics.median(spent["inert"]) - statistics.median(spent["plain"]) < 1e-3
+    assert min(spent["inert"]) - min(spent["plain"]) < 1e-3
 
 
 SHAPES = {"LuminaNext": (4, 8, 8), "Lumina2": (16, 8, 8)}
