@@ -26,11 +26,18 @@ LATENT_FORMATS = {
 
 
 class Network(NextDiT):
-    """NextDiT with the call that ComfyUI makes: sigma = 1 − t, and −velocity out."""
+    """NextDiT with the call that ComfyUI makes: sigma = 1 − t, and −velocity out.
 
-    def __init__(self, image_model=None, dtype=None, device=None, operations=None, **fields):
+    `train_tokens` is the tokens per side that the checkpoint says it was trained with, None if it does not say.
+    The pack's patch nodes add `rope`, `drop` and `dropping` to the call, for nextdit's velocity: as arguments, since
+    core's compile node does not notice when transformer_options change.
+    """
+
+    def __init__(self, image_model=None, dtype=None, device=None, operations=None, train_tokens=None, **fields):
         super().__init__(NextDiTConfig(**fields), device=device, dtype=dtype, operations=operations)
         self.dtype = dtype
+        self.train_tokens = train_tokens
+        self.patch_size = self.config.patch_size  # where core's networks have it
 
     def forward(self, x, timesteps, context, attention_mask=None, control=None, transformer_options={}, **kwargs):  # noqa: B006 - ComfyUI's signature
         return WrapperExecutor.new_class_executor(
@@ -43,6 +50,9 @@ class Network(NextDiT):
             1.0 - timesteps,
             context,
             attention_mask,
+            rope=kwargs.get("rope"),
+            drop=kwargs.get("drop"),
+            dropping=kwargs.get("dropping", 0),
             attend=core_attend(transformer_options),
             replace=block_replacements(transformer_options),
             positions=self.shifted_positions(x, transformer_options.get("rope_options")),
