@@ -29,4 +29,4 @@ def write(file: Path, seed: int = 0) -> None:
             centre = 1.0 if "norm" in name and name.endswith("weight") else 0.0
             spread = parameter.shape[-1] ** -0.5 if parameter.ndim == 2 else 0.1
             parameter.copy_(centre + spread * torch.randn(parameter.shape, generator=generator))
-    save_model(model.bfloat16(), file, {"title": "Lumina-Next untrained stand-in", "train_tokens": "16"})
+    save_model(model.bfloat16(), file, {"title": "Lumina-Next untrained stand-in"})
