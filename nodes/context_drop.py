@@ -38,7 +38,6 @@ class DropContext(io.ComfyNode):
                     default=POOLING[0],
                     tooltip="Average keys after their rotation by RoPE, as the released code does, or before it. "
                     "Before works with Lumina-Next only.",
-                    extra_dict={"advanced": True},
                 ),
                 io.Float.Input(
                     "start_percent",
@@ -47,7 +46,6 @@ class DropContext(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip="Part of the sampling after which dropping begins.",
-                    extra_dict={"advanced": True},
                 ),
                 io.Float.Input(
                     "end_percent",
@@ -56,7 +54,6 @@ class DropContext(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip="Part of the sampling after which dropping ends.",
-                    extra_dict={"advanced": True},
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model that drops context, for any sampler or further patch.")],

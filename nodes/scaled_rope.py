@@ -67,7 +67,6 @@ class ScaledRope(io.ComfyNode):
                     step=8,
                     tooltip="Side in pixels of the square images the model was trained on. 0 takes it from the model "
                     "(1024 for the released ones).",
-                    extra_dict={"advanced": True},
                 ),
                 io.Latent.Input(
                     "latent",
