@@ -16,6 +16,13 @@ HOW_TO_GET_ONE = (
     "and set COMFYUI_PATH to the folder"
 )
 BOOT_SECONDS = 180
+# An editor without the template dialog over its canvas, that draws text at every zoom.
+EDITOR_SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+}
 
 # A custom node with no nodes: it only answers which modules the server process has imported.
 PROBE = """
@@ -108,12 +115,11 @@ class ComfyServer:
         return self._process is not None and self._process.poll() is None
 
     def _prepare(self) -> None:
-        for folder in ("custom_nodes/zz_probe", "models/loras", "input", "output", "temp", "user/default"):
+        models = [f"models/{kind}" for kind in ("diffusion_models", "loras", "text_encoders")]
+        for folder in ("custom_nodes/zz_probe", "input", "output", "temp", "user/default", *models):
             (self.base / folder).mkdir(parents=True, exist_ok=True)
         (self.base / "custom_nodes/zz_probe/__init__.py").write_text(PROBE)
-        # Without this setting the editor opens its template dialog over the canvas.
-        settings = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.ShowMissingModelsWarning": True}
-        (self.base / "user/default/comfy.settings.json").write_text(json.dumps(settings))
+        (self.base / "user/default/comfy.settings.json").write_text(json.dumps(EDITOR_SETTINGS))
         if self.pack_name:
             (self.base / "custom_nodes" / self.pack_name).symlink_to(PACK, target_is_directory=True)
 

@@ -1,0 +1,111 @@
+"""Each bad input ends with a message that says what was wrong, and the server goes on working."""
+
+import re
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lumina_next.tests.host.checkpoints import write_gemma
+from lumina_next.tests.host.comfy_client import Rejected
+from lumina_next.tests.host.comfy_server import PACK
+from lumina_next.tests.host.graphs import STEPS, TextToImage
+
+
+@pytest.fixture(autouse=True)
+def still_works(client):
+    """After every bad input a good prompt succeeds."""
+    yield
+    graph = TextToImage()
+    assert client.run(graph.show(graph.sample(steps=1))).status == "success"
+
+
+def error_of(client, graph) -> str:
+    run = client.run(graph)
+    assert run.status == "error"
+    return run.error
+
+
+def from_latent_file(server, samples: torch.Tensor) -> TextToImage:
+    """A prompt that starts from a latent file, as Load Latent reads it."""
+    tensors = {"latent_tensor": samples, "latent_format_version_0": torch.tensor([])}
+    save_file(tensors, server.base / "input/bad.latent")
+    graph = TextToImage()
+    latent = graph.add("LoadLatent", latent="bad.latent")
+    return graph.show(graph.sample(latent_image=latent, denoise=0.5))
+
+
+def test_latent_with_the_wrong_channel_count(server, client):
+    message = error_of(client, from_latent_file(server, torch.ones(1, 4, 16, 16)))
+    assert "4" in message and "3" in message and "channel" in message
+
+
+def test_nan_in_a_latent(server, client):
+    samples = torch.ones(1, 3, 16, 16)
+    samples[0, 0, 0, 0] = float("nan")
+    assert "NaN" in error_of(client, from_latent_file(server, samples))
+
+
+def test_text_encoder_of_another_width(server, client):
+    write_gemma(server.base / "models/text_encoders/narrow", hidden=32)
+    graph = TextToImage()
+    graph.clip = graph.load_text_encoder("narrow")
+    message = error_of(client, graph.show(graph.sample(positive=graph.encode("a fox"))))
+    assert "32" in message and "64" in message
+
+
+@pytest.mark.parametrize("steps", [0, -5])
+def test_steps_below_one_are_refused(client, steps):
+    graph = TextToImage()
+    with pytest.raises(Rejected, match="value_smaller_than_min"):
+        client.queue(graph.show(graph.sample(steps=steps)))
+
+
+def test_unknown_model_name_is_refused(client):
+    graph = TextToImage(model_name="nowhere.safetensors")
+    with pytest.raises(Rejected, match="value_not_in_list"):
+        client.queue(graph.show(graph.sample()))
+
+
+def test_file_removed_between_listing_and_loading(server, client):
+    file = server.base / "models/diffusion_models/removed.safetensors"
+    shutil.copy(PACK / "demo/diffusion_models/lumina-next-untrained.safetensors", file)
+    busy, late = TextToImage(), TextToImage(model_name=file.name)
+    first = client.queue(busy.show(busy.sample(steps=300, seed=8)))
+    second = client.queue(late.show(late.sample()))
+    file.unlink()
+    runs = client.wait(first, second)
+    assert [run.status for run in runs] == ["success", "error"]
+    assert file.name in runs[1].error
+
+
+BROKEN = {
+    "truncated": (lambda file, good: file.write_bytes(good.read_bytes()[:5000]), "truncated|incomplete|damaged"),
+    "not safetensors": (lambda file, good: file.write_text("<html>not found</html>"), "safetensors"),
+    "another model": (lambda file, good: save_file({"noise_refiner.0.x": torch.ones(1)}, file), "Load Diffusion Model"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_file(server, client, kind):
+    write, words = BROKEN[kind]
+    file = server.base / "models/diffusion_models/broken.safetensors"
+    write(file, PACK / "demo/diffusion_models/lumina-next-untrained.safetensors")
+    graph = TextToImage(model_name=file.name)
+    message = error_of(client, graph.show(graph.sample()))
+    file.unlink()
+    assert "broken.safetensors" in message
+    assert any(word in message for word in words.split("|")), message
+
+
+def test_a_prompt_of_thousands_of_words_is_cut_not_refused(server, client):
+    graph = TextToImage(prompt="fox " * 4000)
+    assert client.run(graph.show(graph.sample(steps=STEPS))).status == "success"
+    assert re.search(r"last \d+ of the prompt's \d+ tokens were cut", server.log(60))
+
+
+@pytest.mark.parametrize("prompt", ["", "🦊💤❄️", "ثعلب أحمر في الثلج", "שועל אדום בשלג", "\x00\u200b\ufeff"])
+def test_unusual_prompts_run(client, prompt):
+    graph = TextToImage(prompt=prompt)
+    assert client.run(graph.show(graph.sample(steps=1))).status == "success"

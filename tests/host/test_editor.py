@@ -1,0 +1,114 @@
+"""The workflows in the real editor: they load clean, say the same as their API files, and run at a click."""
+
+import json
+import shutil
+import time
+import uuid
+
+import pytest
+
+from lumina_next.tests.host.comfy_server import PACK
+
+FILES = sorted((PACK / "workflows").glob("*.json"))
+OFFICIAL = [file for file in FILES if file.stem.startswith("official")]
+PROBLEMS = """app.graph.nodes.flatMap(node => {
+  if (!(node.type in LiteGraph.registered_node_types)) return [`${node.type} is not registered`];
+  const found = node.has_errors ? [`${node.type} has errors`] : [];
+  return found.concat((node.widgets ?? []).flatMap(widget => {
+    const values = widget.options?.values;
+    const allowed = typeof values === "function" ? values(widget, node) : values;
+    return Array.isArray(allowed) && !allowed.includes(widget.value)
+      ? [`${node.type}.${widget.name}: ${widget.value} is not among ${allowed}`] : [];
+  }));
+})"""
+NOTES = "app.graph.nodes.filter(node => node.type === 'MarkdownNote').map(node => node.widgets[0].value)"
+ERROR_PANEL = "!!document.querySelector('[data-testid=\"error-overlay-see-errors\"]')"
+
+
+def open_workflow(editor, file) -> None:
+    name = json.dumps(file.stem)
+    editor.evaluate(f"app.loadGraphData({file.read_text()}, true, true, {name}).then(() => true)")
+    editor.evaluate("app.extensionManager.command.execute('Comfy.Canvas.FitView').then(() => true)")
+
+
+def to_api(editor) -> dict:
+    return editor.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
+
+
+def meaning(prompt: dict) -> list[str]:
+    """The nodes of an API prompt without their ids: each with its inputs, links followed."""
+
+    def describe(node: str) -> dict:
+        inputs = {}
+        for name, value in prompt[node]["inputs"].items():
+            linked = isinstance(value, list) and len(value) == 2 and value[0] in prompt
+            inputs[name] = [describe(value[0]), value[1]] if linked else value
+        return {"class": prompt[node]["class_type"], "inputs": inputs}
+
+    return sorted(json.dumps(describe(node), sort_keys=True) for node in prompt)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_loads_clean(editor, file):
+    editor.errors.clear()
+    open_workflow(editor, file)
+    graph = json.loads(file.read_text())
+    assert editor.evaluate("app.graph.nodes.length") == len(graph["nodes"])
+    assert editor.evaluate(PROBLEMS) == []
+    notes = [node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "MarkdownNote"]
+    assert editor.evaluate(NOTES) == notes
+    time.sleep(0.7)  # the editor looks for missing models and nodes after it has drawn the graph
+    assert not editor.evaluate(ERROR_PANEL), "the editor shows its error panel"
+    assert editor.errors == []
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f not in OFFICIAL], ids=lambda file: file.stem)
+def test_says_the_same_as_its_api_file(editor, file):
+    open_workflow(editor, file)
+    api = json.loads((file.parent / "api" / file.name).read_text())
+    assert meaning(to_api(editor)) == meaning(api)
+
+
+@pytest.mark.parametrize("file", OFFICIAL, ids=lambda file: file.stem)
+def test_official_workflow_runs_on_stand_ins(editor, client, file):
+    open_workflow(editor, file)
+    prompt = to_api(editor)
+    for node in prompt.values():
+        # 30 steps at a full megapixel say no more about the graph than 2 on a smaller picture.
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = 2
+        if node["class_type"] == "EmptyLatentImage":
+            assert (node["inputs"]["width"], node["inputs"]["height"]) == (1024, 1024)
+            node["inputs"] |= {"width": 264, "height": 200}
+    (image,) = client.images(client.run(prompt))
+    assert image.shape == (200, 264, 3) and image.std() > 1
+
+
+def test_missing_models_are_noticed(editor):
+    """The check above can fail: a file that is not there brings up the editor's error panel."""
+    graph = json.loads((PACK / "workflows/text_to_image.json").read_text())
+    graph["id"] = str(uuid.uuid4())  # the editor remembers widget values by graph
+    loader = next(node for node in graph["nodes"] if node["type"] == "LuminaNextLoadModel")
+    loader["widgets_values"][0] = "nowhere.safetensors"
+    loader.get("widgets_values_named", {})["model_name"] = "nowhere.safetensors"
+    editor.evaluate(f"app.loadGraphData({json.dumps(graph)}, true, true, 'broken').then(() => true)")
+    assert any("nowhere.safetensors" in problem for problem in editor.evaluate(PROBLEMS))
+    editor.wait_for(ERROR_PANEL, seconds=5)
+
+
+def test_a_click_on_run_draws_a_picture(editor, server, tmp_path, record_property):
+    open_workflow(editor, PACK / "workflows/text_to_image.json")
+    pictures = server.base / "output/lumina-next"
+    before = set(pictures.glob("text_to_image_*.png"))
+    # A seed no other test has used: a cached run would draw nothing.
+    editor.evaluate("app.graph.nodes.find(n => n.type === 'KSampler').widgets[0].value = 424242")
+    editor.click('[data-testid="queue-button"]')
+    editor.wait_for("app.graph.nodes.find(n => n.type === 'SaveImage').imgs?.[0]?.naturalWidth > 0")
+    assert len(set(pictures.glob("text_to_image_*.png")) - before) == 1
+    assert not editor.evaluate(ERROR_PANEL)
+    screenshot = tmp_path / "editor.png"
+    editor.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 500)))")
+    editor.screenshot(screenshot)
+    assert screenshot.stat().st_size > 20_000
+    kept = shutil.copy(screenshot, server.base / "editor.png")
+    record_property("screenshot", str(kept))

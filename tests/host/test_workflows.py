@@ -1,0 +1,110 @@
+"""Every workflow that is promised to run as it is on a fresh install does."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from lumina_next.tests.host.comfy_server import PACK
+
+FILES = sorted((PACK / "workflows/api").glob("*.json"))
+SAMPLERS = {"KSampler", "SamplerCustomAdvanced"}
+
+
+def load(name: str) -> dict:
+    return json.loads((PACK / f"workflows/api/{name}.json").read_text())
+
+
+def of_class(prompt: dict, *classes: str) -> list[str]:
+    return [node for node, content in prompt.items() if content["class_type"] in classes]
+
+
+def with_inputs(prompt: dict, class_type: str, **inputs) -> dict:
+    """A copy of the prompt with inputs of every node of a class changed."""
+    prompt = copy.deepcopy(prompt)
+    for node in of_class(prompt, class_type):
+        prompt[node]["inputs"] |= inputs
+    return prompt
+
+
+def step_count(prompt: dict, sampler: str) -> int:
+    """How many steps a sampler node is asked for, straight or through its sigmas."""
+    inputs = prompt[sampler]["inputs"]
+    return inputs["steps"] if "steps" in inputs else prompt[inputs["sigmas"][0]]["inputs"]["steps"]
+
+
+def test_there_are_workflows():
+    assert {"text_to_image", "multilingual", "few_step", "image_to_image", "inpaint"} <= {f.stem for f in FILES}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_runs_as_it_is(file, client):
+    prompt = json.loads(file.read_text())
+    # A seed no other run has, so that nothing comes from the server's cache.
+    seed = 1000 + FILES.index(file)
+    prompt = with_inputs(prompt, "KSampler", seed=seed)
+    prompt = with_inputs(prompt, "RandomNoise", noise_seed=seed)
+    run = client.run(prompt)
+    images = client.images(run)
+    assert len(images) == len(of_class(prompt, "SaveImage"))
+    for image in images:
+        assert min(image.shape[:2]) >= 64 and image.std() > 1, "a picture is constant"
+    for sampler in of_class(prompt, *SAMPLERS):
+        steps = run.steps(sampler)
+        assert set(range(1, step_count(prompt, sampler) + 1)) <= set(steps), f"progress of node {sampler}: {steps}"
+    assert run.previews and all(min(frame.size) >= 16 for frame in run.previews)
+
+
+def test_a_second_run_comes_from_the_cache(client):
+    prompt = with_inputs(load("text_to_image"), "KSampler", seed=2000)
+    client.run(prompt)
+    again = client.run(prompt)
+    assert again.status == "success"
+    assert set(of_class(prompt, "LuminaNextLoadModel", "CLIPTextEncode", "KSampler", "VAEDecode")) <= again.cached
+    assert not again.of("progress")
+
+
+def test_seed_size_and_prompt_each_change_the_picture(client):
+    def picture(prompt: dict) -> np.ndarray:
+        return client.images(client.run(prompt))[0]
+
+    base = with_inputs(load("text_to_image"), "KSampler", seed=3000)
+    first, other_seed = picture(base), picture(with_inputs(base, "KSampler", seed=3001))
+    wide = picture(with_inputs(base, "EmptyLatentImage", width=128, height=96))
+    other_text = picture(with_inputs(base, "CLIPTextEncode", text="a blue boat"))
+    assert first.shape == (64, 64, 3) and wide.shape == (96, 128, 3)
+    assert not np.array_equal(first, other_seed)
+    assert not np.array_equal(first, other_text)
+    # The first run again, with other runs between: the same seed is the same picture.
+    assert np.array_equal(first, picture(base))
+
+
+def test_image_to_image_keeps_part_of_the_first_picture(client):
+    def distance(denoise: float) -> float:
+        prompt = load("image_to_image")
+        second = next(n for n in of_class(prompt, "KSampler") if prompt[n]["inputs"]["denoise"] < 1)
+        prompt[second]["inputs"]["denoise"] = denoise
+        before, after = (image.astype(float) for image in client.images(client.run(prompt)))
+        return np.abs(after - before).mean()
+
+    assert distance(0.1) < distance(0.6)
+
+
+def test_inpainting_changes_only_the_masked_square(client):
+    before, after = client.images(client.run(load("inpaint")))
+    difference = np.abs(after.astype(int) - before.astype(int)).max(axis=-1)
+    inside = np.zeros(difference.shape, bool)
+    inside[16:48, 16:48] = True
+    assert difference[~inside].max() <= 1, "pixels outside the mask changed"
+    assert difference[inside].mean() > 2, "pixels inside the mask did not change"
+
+
+def test_each_language_gets_its_own_picture(client):
+    prompt = load("multilingual")
+    grid = client.images(client.run(prompt))[0]
+    padding, cell = 4, 64
+    assert grid.shape == (2 * cell + padding, 4 * cell + 3 * padding, 3)
+    corners = [(row * (cell + padding), column * (cell + padding)) for row in range(2) for column in range(4)]
+    pictures = {grid[y : y + cell, x : x + cell].tobytes() for y, x in corners}
+    assert len(pictures) == 8
