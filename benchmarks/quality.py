@@ -26,7 +26,7 @@ SECTIONS = {
     "One object at 1:2": sections.wide,
     "Guidance": sections.guidance,
     "Few steps": sections.few_steps,
-    "Larger sizes": lambda bench: sections.sizes(bench, (1.5, 2.0), ROPE, 16),
+    "Larger sizes": lambda bench: sections.sizes(bench, (1.5, 2.0), ROPE, 10),
     "Four times larger": lambda bench: sections.sizes(bench, (4.0,), ("interpolation",), 4),
     "Speed": sections.speed,
 }

@@ -98,7 +98,7 @@ def backgrounds(bench: Bench) -> list[Row]:
 def two_objects(bench: Bench) -> list[Row]:
     """Pairs side by side at 1:2; right when both halves are nearest to their own concept, in this order."""
     count = len(bench.truth.emoji)
-    pairs = [(i, (i + shift) % count) for shift in (3, 7, 11) for i in range(count)]
+    pairs = [(i, (i + shift) % count) for shift in (3, 7) for i in range(count)]
     rows = []
     for language in ("en", "emoji"):
         template = LEFT_OF[language][0]
