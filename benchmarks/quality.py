@@ -26,7 +26,7 @@ SECTIONS = {
     "One object at 1:2": sections.wide,
     "Guidance": sections.guidance,
     "Few steps": sections.few_steps,
-    "Larger sizes": lambda bench: sections.sizes(bench, (1.5, 2.0), ROPE, 16),
+    "Larger sizes": lambda bench: sections.sizes(bench, (1.5, 2.0), ROPE, 10),
     "Four times larger": lambda bench: sections.sizes(bench, (4.0,), ("interpolation",), 4),
     "Speed": sections.speed,
 }
@@ -43,6 +43,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--schedule", default="uniform")
     add("--seeds", type=int, default=1)
     add("--device", default="cpu")
+    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the networks compute in")
     add("--only", nargs="*", help="words in the titles of the sections to run (default: all)")
     add("--name", default="quality", help="of the files in --results and --pictures")
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
@@ -52,7 +53,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    dtype = torch.bfloat16 if options.device == "cuda" else torch.float32
+    dtype = getattr(torch, options.dtype)
     model = load_model(options.model, dtype=dtype, device=options.device)
     encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
     names = ("steps", "guidance", "method", "schedule", "seeds")
@@ -63,12 +64,13 @@ def main(arguments: list[str] | None = None) -> None:
         for title, run in SECTIONS.items()
         if not options.only or any(word.lower() in title.lower() for word in options.only)
     }
+    named = {"model": options.model.name, "dtype": options.dtype}
     results, start = {}, time.monotonic()
     for title, run in (progress := tqdm(wanted.items())):
         progress.set_postfix_str(title)
         results[title] = run(bench)
         settings["seconds"] = round(time.monotonic() - start)
-        write_results(options.results, options.name, {"model": options.model.name, **settings}, results)
+        write_results(options.results, options.name, named | settings, results)
     draw_grids(bench, options.pictures, options.name)
 
 

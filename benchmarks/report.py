@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..training.pictures import to_pixels
+from .bars import bars
 
 UNITS = {"identity": "%", "one object": "%", "psnr": "dB", "both, in order": "%", "left": "%", "right": "%"}
 HEADS = {"psnr": "PSNR", "perceptual": "perceptual (GMSD) ↓", "sharpness": "sharpness ÷ true"}
@@ -32,11 +33,13 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def write_results(folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]]) -> None:
-    """Write name.json and name.md with one table a section."""
+    """Write name.json and name.md with the bars and one table a section."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"settings": settings, "sections": sections}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
     parts = ["# Quality", ", ".join(f"{key}: {value}" for key, value in settings.items())]
+    reached = bars(sections)
+    parts += [table(reached)] if reached else []
     parts += [f"## {title}\n\n{table(rows)}" for title, rows in sections.items()]
     (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n", "utf-8")
 

@@ -98,8 +98,7 @@ def backgrounds(bench: Bench) -> list[Row]:
 def two_objects(bench: Bench) -> list[Row]:
     """Pairs side by side at 1:2; right when both halves are nearest to their own concept, in this order."""
     count = len(bench.truth.emoji)
-    pairs = [(i, (i * 7 + 11) % count) for i in range(count)]
-    pairs = [(a, b) for a, b in pairs if a != b]
+    pairs = [(i, (i + shift) % count) for shift in (3, 7) for i in range(count)]
     rows = []
     for language in ("en", "emoji"):
         template = LEFT_OF[language][0]
@@ -115,7 +114,7 @@ def two_objects(bench: Bench) -> list[Row]:
 
 def few_steps(bench: Bench, counts: tuple[int, ...] = (4, 6, 10, 20), concepts: int = 32) -> list[Row]:
     """The schedules and solvers at equal numbers of network evaluations."""
-    rows, chosen = [], list(range(concepts))
+    rows, chosen = [], list(range(len(bench.truth.emoji)))[:concepts]
     for nfe in counts:
         for schedule, method, cost in (
             ("uniform", "euler", 1),
@@ -159,7 +158,10 @@ def wide(bench: Bench) -> list[Row]:
 
 def guidance(bench: Bench, scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0), concepts: int = 32) -> list[Row]:
     """Classifier-free guidance scales."""
-    return [{"guidance": s, **bench.scored("en", list(range(concepts)), guidance=s)} for s in scales]
+    return [
+        {"guidance": s, **bench.scored("en", list(range(len(bench.truth.emoji)))[:concepts], guidance=s)}
+        for s in scales
+    ]
 
 
 def speed(bench: Bench) -> list[Row]:

@@ -16,21 +16,17 @@ DEMO = Path(__file__).parents[1] / "demo"
 SIZES = (64, 96, 128, 256)
 
 
-def write_sheets(pictures: dict[int, np.ndarray], folder: Path) -> None:
-    """Write RGBA pictures, size → (N, size, size, 4), as one PNG sheet a size, eight to a row."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for size, drawn in pictures.items():
-        rows = [np.concatenate(list(drawn[i : i + 8]), axis=1) for i in range(0, len(drawn) // 8 * 8, 8)]
-        Image.fromarray(np.concatenate(rows, axis=0)).save(folder / f"{size}.png", optimize=True)
-
-
 class Truth:
-    """The concept table of demo/ and its pictures; concepts go by number."""
+    """The concept table of demo/ and its pictures; concepts go by number.
+
+    Pictures of emoji that were not trained ("others") follow those of the concepts: identity is told among all.
+    """
 
     def __init__(self, folder: Path = DEMO):
         self.folder = folder
         self.table = json.loads((folder / "concepts.json").read_text("utf-8"))
         self.emoji: list[str] = self.table["emoji"]
+        self.count = len(self.emoji) + len(self.table.get("others", ()))
 
     @cached_property
     def held_out(self) -> set[tuple[str, str]]:
@@ -47,7 +43,7 @@ class Truth:
         sheet = min((s for s in SIZES if s >= size), default=SIZES[-1])
         with Image.open(self.folder / "pictures" / f"{sheet}.png") as image:
             pixels = np.asarray(image.convert("RGBA"))
-        tiles = pixels.reshape(-1, sheet, 8, sheet, 4).swapaxes(1, 2).reshape(-1, sheet, sheet, 4)[: len(self.emoji)]
+        tiles = pixels.reshape(-1, sheet, 8, sheet, 4).swapaxes(1, 2).reshape(-1, sheet, sheet, 4)[: self.count]
         if sheet == size:
             return tiles
         resized = [Image.fromarray(tile).resize((size, size), Image.Resampling.LANCZOS) for tile in tiles]
@@ -60,6 +56,6 @@ class Truth:
         return to_tensor([on_background(picture, background) for picture in self.rgba(size)])
 
     def nearest(self, samples: Tensor, colour: int = -1) -> Tensor:
-        """Return the number of the concept nearest in squared distance to each square sample (B, 3, S, S)."""
+        """Return the number of the picture nearest in squared distance to each square sample (B, 3, S, S)."""
         true = self.pictures(samples.shape[-1], colour).flatten(1)
         return torch.cdist(samples.clamp(-1, 1).flatten(1).float(), true).argmin(1)

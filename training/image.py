@@ -154,7 +154,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--rate", type=float, default=1e-3, help="learning rate")
     add("--warmup", type=int, default=100)
     add("--cooldown", type=float, default=0.4, help="last part of the run in which the rate falls")
-    add("--optimizer", choices=("muon", "adamw"), default="adamw")
+    add("--muon", type=float, default=0.0, help="learning rate of Muon for the layers' matrices (0: AdamW for all)")
     add("--average", type=float, default=0.998, help="decay of the moving average of weights")
     add("--save-every", type=float, default=5.0, help="minutes between saved states")
     add("--seed", type=int, default=0)
@@ -186,7 +186,7 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
     else:
         buckets = tuple(bucket for bucket in BUCKETS if not sizes or (bucket.height, bucket.width) in sizes)
         batches = EmojiBatches(options.cache, options.tokens, patch, options.seed, buckets)
-    run = Run(model, optimizers(model, options.rate, options.optimizer == "muon"), options.average)
+    run = Run(model, optimizers(model, options.rate, options.muon), options.average)
     trainer = Trainer(run, encoder, batches, Warmup(options.warmup, options.cooldown), options)
     options.run.mkdir(parents=True, exist_ok=True)
     if (options.run / "state.pt").is_file():

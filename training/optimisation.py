@@ -19,8 +19,8 @@ class Warmup:
         return min(1.0, (step + 1) / self.steps) * min(1.0, max(0.0, 1.0 - spent) / self.cooldown)
 
 
-def optimizers(model: nn.Module, rate: float, muon: bool) -> list[torch.optim.Optimizer]:
-    """Return AdamW for all, or Muon for the matrices of the layers and AdamW for the rest.
+def optimizers(model: nn.Module, rate: float, muon: float = 0.0) -> list[torch.optim.Optimizer]:
+    """Return AdamW at `rate` for all, or Muon at rate `muon` for the matrices of the layers and AdamW for the rest.
 
     Muon (Jordan et al. 2024) takes PyTorch ≥ 2.9; raises RuntimeError on older ones.
     """
@@ -31,7 +31,7 @@ def optimizers(model: nn.Module, rate: float, muon: bool) -> list[torch.optim.Op
     if matrices:
         if not hasattr(torch.optim, "Muon"):
             raise RuntimeError(f"Muon needs PyTorch 2.9 or later, this is {torch.__version__}: choose adamw")
-        made.append(torch.optim.Muon(matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+        made.append(torch.optim.Muon(matrices, lr=muon, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
     return made
 
 

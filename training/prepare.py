@@ -76,9 +76,10 @@ def prepare(cache: Path, emoji: tuple[str, ...] = EMOJI) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where data and states are kept")
+    parser.add_argument("--emoji", nargs="+", default=EMOJI, help="the concepts (default: the 64 of concepts.py)")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
-    prepare(arguments.cache)
+    prepare(arguments.cache, tuple(arguments.emoji))
 
 
 if __name__ == "__main__":

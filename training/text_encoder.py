@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
-from transformers import GemmaConfig, GemmaForCausalLM, PreTrainedTokenizerFast
+from transformers import GemmaConfig, GemmaForCausalLM
 
 from .captions import Caption, Captions
 from .concepts import COLOURS
@@ -145,13 +146,17 @@ def train(cache: Path, out: Path, steps: int, batch: int, minutes: float, seed: 
     save(model, tokenizer, out)
 
 
-def save(model: GemmaForCausalLM, tokenizer, out: Path) -> None:
+def save(model: GemmaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
     """Write config.json, model.safetensors (bfloat16), tokenizer.json and tokenizer_config.json."""
     model.to("cpu", torch.bfloat16).save_pretrained(out)
-    names = {f"{name}_token": f"<{name}>" for name in ("pad", "eos", "bos", "unk")}
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, add_bos_token=True, model_max_length=256, **names
-    ).save_pretrained(out)
+    tokenizer.save(str(out / "tokenizer.json"))
+    config = json.loads((out / "config.json").read_text("utf-8"))
+    # as transformers 4 names them, so that older releases read the same numbers
+    config |= {"rope_theta": config.get("rope_theta", 10000.0), "torch_dtype": "bfloat16"}
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": True, "model_max_length": 256}
+    settings |= {f"{name}_token": f"<{name}>" for name in ("pad", "eos", "bos", "unk")}
+    for name, content in (("config.json", config), ("tokenizer_config.json", settings)):
+        (out / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lumina_next.benchmarks import metrics, quality, report, sections
+from lumina_next.benchmarks import bars, metrics, quality, report, sections
 from lumina_next.benchmarks.truth import DEMO, Truth
 
 
@@ -14,9 +14,9 @@ def truth():
 
 
 def test_the_sheets_hold_every_concept_at_every_size(truth):
-    assert len(truth.emoji) >= 64 and len(set(truth.emoji)) == len(truth.emoji)
+    assert truth.count >= 64 and len(set(truth.emoji + truth.table["others"])) == truth.count
     for size in (64, 80, 96, 128, 256):
-        assert truth.pictures(size).shape == (len(truth.emoji), 3, size, size)
+        assert truth.pictures(size).shape == (truth.count, 3, size, size)
     small, large = truth.pictures(64), F.avg_pool2d(truth.pictures(128), 2)
     assert metrics.psnr(small, large).min() > 18  # the same drawing
     assert len({picture.numpy().tobytes() for picture in small}) == len(small)
@@ -68,6 +68,31 @@ def test_tables_show_values_with_their_intervals():
         "| --- | --- | --- |",
         "| en | 98.4 (91.7–99.7) | 1.23 |",
     ]
+
+
+def test_bars_name_the_worst_language_and_the_best_method():
+    def row(identity, psnr=20.0, gmsd=0.1):
+        values = {"identity": identity, "psnr": psnr, "perceptual": gmsd, "one object": 100.0}
+        return {key: {"value": value} for key, value in values.items()}
+
+    spoken = [("en", 98.0), ("fr", 80.0), ("emoji", 97.0), ("held-out names", 30.0)]
+    larger = [
+        ("1× sample, bicubic", 100.0),
+        ("1× sample, nearest", 100.0),
+        ("ntk_aware", 10.0),
+        ("interpolation", 96.0),
+    ]
+    found = {
+        bars.LANGUAGES: [{"prompts": name, **row(identity)} for name, identity in spoken],
+        bars.LARGER: [{"size": "2×", "method": name, **row(identity)} for name, identity in larger],
+    }
+    rows = {row["what"]: (row["measured"], row["met"]) for row in bars.bars(found)}
+    assert rows["identity in English, %"] == (98.0, "yes")
+    assert rows["identity, mean of the languages, %"] == (89.0, "no")
+    assert rows["identity in the worst language (fr), %"] == (80.0, "no")
+    assert rows["identity, emoji as prompts, %"] == (97.0, "yes")
+    assert rows["2× (interpolation): identity, %"] == (96.0, "yes")
+    assert rows["2× (interpolation): GMSD below bicubic's"] == (0.1, "no")
 
 
 def test_one_command_writes_tables_and_grids(tmp_path, monkeypatch):

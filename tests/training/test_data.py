@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lumina_next.benchmarks.truth import Truth
 from lumina_next.training import sources
 from lumina_next.training.batches import BUCKETS, EmojiBatches
 from lumina_next.training.captions import Captions
@@ -13,6 +14,7 @@ from lumina_next.training.concepts import BACKGROUND, COLOURS, EMOJI, LANGUAGES,
 from lumina_next.training.folder import FolderBatches
 from lumina_next.training.pictures import canvas, on_background, to_pixels, to_tensor
 from lumina_next.training.prepare import concept_table, corpus, is_held_out
+from lumina_next.training.publish import write_sheets
 
 
 def table(cache):
@@ -121,3 +123,14 @@ def test_a_folder_without_images_or_captions_is_refused(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "bare.png")
     with pytest.raises(ValueError, match="no .txt caption .* bare.png"):
         FolderBatches(tmp_path, ((32, 32),), 64, 4)
+
+
+def test_published_sheets_are_read_back_by_the_benchmark(tmp_path):
+    drawn = {size: np.random.default_rng(size).integers(0, 256, (11, size, size, 4), np.uint8) for size in (64, 128)}
+    write_sheets(drawn, tmp_path / "pictures")
+    emoji = [str(i) for i in range(9)]
+    (tmp_path / "concepts.json").write_text(json.dumps({"emoji": emoji, "others": ["x", "y"], "held_out": []}))
+    truth = Truth(tmp_path)
+    assert truth.count == 11 and len(truth.emoji) == 9
+    for size, pictures in drawn.items():
+        assert (truth.rgba(size) == pictures).all()
