@@ -1,0 +1,24 @@
+"""The command line `lumina-next`: the pack's core without ComfyUI."""
+
+import argparse
+import sys
+
+from . import download, generate, inspect
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 2 after one line on stderr about what is wrong."""
+    parser = argparse.ArgumentParser(prog="lumina-next", description="Lumina-Next (Next-DiT) without ComfyUI.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in (generate, inspect, download):
+        command.add_parser(commands)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"lumina-next: {' '.join(str(error).split())}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("lumina-next: interrupted\n")
+        return 130
+    return 0

@@ -5,5 +5,16 @@ from .config import PRESETS, NextDiTConfig
 from .context_drop import ContextDrop
 from .image import NextDiT
 from .rope import RopeScaling
+from .text import TextEncoder, load_text_encoder
 
-__all__ = ["PRESETS", "ContextDrop", "NextDiT", "NextDiTConfig", "RopeScaling", "load_model", "save_model"]
+__all__ = [
+    "PRESETS",
+    "ContextDrop",
+    "NextDiT",
+    "NextDiTConfig",
+    "RopeScaling",
+    "TextEncoder",
+    "load_model",
+    "load_text_encoder",
+    "save_model",
+]

@@ -56,7 +56,7 @@ class Attention(nn.Module):
         self.wk_y, self.wv_y = linear(text_dim, kv_dim), linear(text_dim, kv_dim)
         self.wo = linear(dim, dim)
         self.q_norm, self.k_norm, self.ky_norm = norm(dim), norm(kv_dim), norm(kv_dim)
-        self.gate = HeadGate(heads, **factory)
+        self.gate = HeadGate(heads, operations=operations, **factory)
 
     def heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, N, H·D) → (B, H, N, D)

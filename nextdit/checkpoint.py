@@ -1,7 +1,6 @@
 """Checkpoints in and out: any layout to a NextDiT, strictly, and back to the reference layout."""
 
 import os
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,11 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .config import NextDiTConfig
-from .files import network_file, read_weights
+from .files import FLOATS_OF_8_BITS, float_dtype, network_file, read_weights
 from .image import NextDiT
 from .keys import UnknownCheckpoint, infer_config, to_model_keys, to_reference_keys
 
-FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 # What quantised files keep beside a weight: the factor that its numbers are to be multiplied with.
 SCALES = ("scale_weight", "weight_scale")
 QUANTISED_EXTRAS = (*SCALES, "scale_input", "input_scale", "comfy_quant", "scaled_fp8")
@@ -27,9 +25,11 @@ def load_model(path: str | Path, *, dtype: torch.dtype | None = None, device="cp
     unless `dtype` says otherwise. Raises FileNotFoundError, UnknownCheckpoint or ValueError, naming file and keys.
     """
     file = network_file(path)
+    weights = read_weights(file)
     try:
-        weights = to_model_keys(read_weights(file))
-        dtype = dtype or main_dtype(weights)
+        weights = to_model_keys(weights)
+        dtype = dtype or float_dtype(weights)
+        dtype = torch.bfloat16 if dtype in FLOATS_OF_8_BITS else dtype
         weights = dequantise(weights, dtype)
         config = infer_config({key: tuple(x.shape) for key, x in weights.items()})
         check_keys({key: tuple(x.shape) for key, x in weights.items()}, config)
@@ -72,16 +72,6 @@ def check_keys(shapes: Mapping[str, tuple[int, ...]], config: NextDiTConfig) -> 
             f"does not hold the weights of a {config.n_layers}-layer Next-DiT of width {config.dim}: "
             f"{'; '.join(problems[:10])}{more}. The file is damaged or of another model: download it again"
         )
-
-
-def main_dtype(weights: Mapping[str, Tensor]) -> torch.dtype:
-    """Return the dtype that most numbers have, bfloat16 for fp8, which plain PyTorch layers cannot compute in."""
-    count: Counter[torch.dtype] = Counter()
-    for tensor in weights.values():
-        if tensor.is_floating_point():
-            count[tensor.dtype] += tensor.numel()
-    dtype = count.most_common(1)[0][0]
-    return torch.bfloat16 if dtype in FP8 else dtype
 
 
 def dequantise(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+StateDict = dict[str, Tensor]
+
+FLOATS_OF_8_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
 PICKLES = (".pth", ".pt", ".bin", ".ckpt")
 # Where official downloads keep the network, best first.
 NETWORK_FILES = (
@@ -84,13 +88,13 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         return file.metadata() or {}
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path) -> StateDict:
     """Load every tensor of a file, index or folder onto the CPU.
 
     Raises FileNotFoundError, or ValueError on a damaged file or a pickle that holds more than tensors (nothing in it
     is run).
     """
-    weights: dict[str, Tensor] = {}
+    weights: StateDict = {}
     for shard in shards(network_file(path)):
         if shard.suffix in PICKLES:
             weights |= _read_pickle(shard)
@@ -98,6 +102,17 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         with _open(shard) as file:
             weights |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     return weights
+
+
+def float_dtype(weights: Mapping[str, Tensor]) -> torch.dtype:
+    """Return the floating dtype that holds most of the numbers. Raises ValueError if none does."""
+    sizes: Counter[torch.dtype] = Counter()
+    for tensor in weights.values():
+        if tensor.is_floating_point():
+            sizes[tensor.dtype] += tensor.numel()
+    if not sizes:
+        raise ValueError("the weights hold no floating point tensor; expected fp32, fp16, bf16 or fp8 weights")
+    return sizes.most_common(1)[0][0]
 
 
 def _open(file: Path):

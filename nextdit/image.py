@@ -55,10 +55,14 @@ class NextDiT(nn.Module):
         """Return the velocity (B, C, H, W) at x (B, C, H, W) and t (B,), t = 0 noise, t = 1 data.
 
         text (B, L, text_dim); text_mask (B, L), true or 1 where a token counts, None if all do. Odd sizes are padded
-        and cropped. Computes in the weights' dtype, returns x's. Raises ValueError on a wrong channel count or width.
+        and cropped. Computes in the weights' dtype, returns x's. Raises ValueError on a wrong channel count or width,
+        and on several times in one batch when `drop` fades.
         """
         dtype = self.x_embedder.weight.dtype
-        out = self.velocity(x.to(dtype), t, text.to(dtype), text_mask, rope=rope, drop=drop, attend=attend)
+        dropping = drop.layers(t, self.config.n_layers) if drop else 0
+        out = self.velocity(
+            x.to(dtype), t, text.to(dtype), text_mask, rope=rope, drop=drop, dropping=dropping, attend=attend
+        )
         return out.to(x.dtype)
 
     def velocity(
@@ -70,13 +74,15 @@ class NextDiT(nn.Module):
         *,
         rope: RopeScaling | None = None,
         drop: ContextDrop | None = None,
+        dropping: int = 0,
         attend: Attend | None = None,
         replace: Replace | None = None,
         positions: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Do forward's work in x's dtype, for callers that cast weights themselves.
 
-        `replace` runs something else in place of a layer; `positions` are the rows' and columns' RoPE positions,
+        The first `dropping` layers drop context: the caller asks `drop.layers`, so that nothing here waits for t's
+        value. `replace` runs something else in place of a layer; `positions` are the rows' and columns' RoPE positions,
         by default 0, 1, 2, ….
         """
         c = self.config
@@ -91,7 +97,7 @@ class NextDiT(nn.Module):
         rotary = self.rotary(rope, t, positions or [torch.arange(n, device=x.device) for n in grid])
         tokens = self.x_embedder(patchify(x, c.patch_size))
         temperature = rope.temperature(tokens.shape[1])
-        dropping, pool = (drop.layers(float(t[0]), c.n_layers), drop.pool(grid)) if drop else (0, None)
+        pool = drop.pool(grid) if drop else None
         for i, layer in enumerate(self.layers):
             run = partial(
                 layer,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .config import NextDiTConfig
 
+GATE = "gate.norm.weight"  # what checkpoints keep as the bare parameter "gate"
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "module.", "model.", "transformer.")
 
 # Our module (or bare parameter) → where diffusers' LuminaNextDiT2DModel keeps it. It stores the query twice.
@@ -62,7 +63,7 @@ def prefix_of(keys: Iterable[str]) -> str | None:
     keys = set(keys)
     for prefix in ("", *PREFIXES, *(a + b for a in PREFIXES for b in PREFIXES)):
         if f"{prefix}layers.0.attention.wk_y.weight" in keys and (
-            f"{prefix}layers.0.attention.gate" in keys or f"{prefix}layers.0.attention.gate.weight" in keys
+            f"{prefix}layers.0.attention.gate" in keys or f"{prefix}layers.0.attention.{GATE}" in keys
         ):
             return prefix
         if (
@@ -88,8 +89,8 @@ def model_key(key: str) -> str:
     module, _, leaf = key.rpartition(".")
     numbered = re.sub(r"(?<=^layers\.)\d+", "#", module)
     layer = re.match(r"layers\.(\d+)", module)
-    if leaf == "gate":  # the gate is a leaf module here and a bare parameter there
-        return (key if module.endswith(".attention") else f"{module}.attention.gate") + ".weight"
+    if leaf == "gate":
+        return f"{module if module.endswith('.attention') else f'{module}.attention'}.{GATE}"
     ours = FROM_DIFFUSERS.get(numbered)
     if ours is None:
         return key
@@ -125,7 +126,7 @@ def to_model_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def to_reference_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename our module names to the reference layout: the gate becomes a bare parameter again."""
-    return {re.sub(r"attention\.gate\.weight$", "attention.gate", key): tensor for key, tensor in weights.items()}
+    return {key.replace(f".attention.{GATE}", ".attention.gate"): tensor for key, tensor in weights.items()}
 
 
 def infer_config(shapes: Mapping[str, tuple[int, ...]]) -> NextDiTConfig:
@@ -140,7 +141,7 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]]) -> NextDiTConfig:
         return tuple(shapes[key])
 
     dim, patch_features = shape("x_embedder.weight")
-    n_heads = shape("layers.0.attention.gate.weight")[0]
+    n_heads = shape(f"layers.0.attention.{GATE}")[0]
     kv_dim, text_dim = shape("layers.0.attention.wk_y.weight")
     time_dim, time_frequencies = shape("t_embedder.mlp.0.weight")
     in_channels, patch_size = split_patch(patch_features)

@@ -52,15 +52,18 @@ class FeedForward(nn.Module):
 class HeadGate(nn.Module):
     """Multiply head h of (B, heads, N, D) by tanh(weight[h]); zero, that is shut, before training.
 
-    A leaf of its own, since ComfyUI patches and offloads parameters of leaf modules only.
+    The numbers are the weight of a norm from `operations`, whose output for ones is that weight: so they are cast,
+    patched and offloaded as the weights of layers are. ComfyUI leaves bare parameters out of all three.
     """
 
-    def __init__(self, heads: int, **factory):
+    def __init__(self, heads: int, *, operations, **factory):
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(heads, **factory))
+        self.heads = heads
+        self.norm = operations.RMSNorm(heads, eps=0.0, **factory)
+        nn.init.zeros_(self.norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight.to(x).tanh()[:, None, None]
+        return x * self.norm(x.new_ones(self.heads)).tanh()[:, None, None]
 
 
 class FinalLayer(nn.Module):

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
-from .llm_files import StateDict
+from .files import StateDict
 
 # Keys that causal-LM checkpoints have and a text encoder does not need: the head, and rotary tables of old releases.
 IGNORED = re.compile(r"(^|\.)((lm_head|embed_out)\.|rotary_emb\.inv_freq$)")
-FLOATS_OF_8_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 
 class _ParametersOnMeta(TorchFunctionMode):

@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-StateDict = dict[str, torch.Tensor]
-
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 WEIGHT_FILES = (
     "model.safetensors.index.json",
@@ -79,14 +75,3 @@ def _weight_file(model: Path) -> Path:
         f"{model} has no weights: expected one of {', '.join(WEIGHT_FILES)}, or a single .safetensors file "
         f"(found: {names}). Download the missing files."
     )
-
-
-def float_dtype(weights: StateDict) -> torch.dtype:
-    """Return the floating dtype that holds most of the numbers."""
-    sizes: dict[torch.dtype, int] = {}
-    for tensor in weights.values():
-        if tensor.is_floating_point():
-            sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel()
-    if not sizes:
-        raise ValueError("the weights hold no floating point tensor; expected fp32, fp16, bf16 or fp8 weights.")
-    return max(sizes, key=lambda dtype: sizes[dtype])

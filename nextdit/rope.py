@@ -28,6 +28,25 @@ def exponents(head_dim: int, axes: int = 2) -> Tensor:
     return torch.arange(head_dim // (2 * axes), dtype=torch.float64) * (2 * axes / head_dim)
 
 
+def scale_factor(grid: Sequence[int], train_tokens: int, per_axis: bool = False) -> float | tuple[float, ...]:
+    """Return how many times longer than in training a grid of (rows, columns) tokens is.
+
+    One number for both axes, √(rows·columns) / train_tokens (reference code), or one an axis (the paper's argument for
+    decoupled axes; our definition). Below 1 counts as 1.
+    """
+    if per_axis:
+        return tuple(max(1.0, n / train_tokens) for n in grid)
+    return max(1.0, math.sqrt(math.prod(grid)) / train_tokens)
+
+
+def axis_exponents(width: int) -> Tensor:
+    """Return the exponents e_i = 2i/width of an axis with `width` numbers of the head to itself, float64 (width / 2,).
+
+    The layout of Lumina-Image-2.0 and Z-Image, whose axes have widths and a base of their own.
+    """
+    return torch.arange(0, width, 2, dtype=torch.float64) / width
+
+
 @dataclass(frozen=True)
 class RopeScaling:
     """How RoPE frequencies change when an image has more tokens per side than in training.
@@ -61,10 +80,13 @@ class RopeScaling:
 
         n is head_dim / (2·axes); t runs from 0 (noise) to 1 (data); `axis` matters only with a factor per axis.
         """
+        return self.scale(exponents(head_dim, axes), head_dim, t, axis)
+
+    def scale(self, e: Tensor, head_dim: int, t: float | Tensor = 0.0, axis: int = 0, base: float = BASE) -> Tensor:
+        """Do what `frequencies` does for a layout with other exponents e (n,), float64, and another base."""
         t = torch.as_tensor(t, dtype=torch.float32)
-        e = exponents(head_dim, axes)
         s = max(1.0, self.factor[axis] if isinstance(self.factor, tuple) else self.factor)
-        ln_b, ln_s = math.log(BASE), math.log(s)
+        ln_b, ln_s = math.log(base), math.log(s)
 
         def table(*log_theta: Tensor) -> Tensor:  # largest of the candidates, for every t
             theta = torch.stack(log_theta).amax(0).exp().to(t.device, torch.float32)

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .files import read_weights
-from .llm import FLOATS_OF_8_BITS, LanguageModel
-from .llm_files import find_llm, float_dtype
+from .files import FLOATS_OF_8_BITS, float_dtype, read_weights
+from .llm import LanguageModel
+from .llm_files import find_llm
 from .tokenizer import PromptTokenizer, load_tokenizer
 
 

@@ -3,12 +3,22 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .channel_guidance import ChannelGuidance
+from .context_drop import DropContext
 from .flow_sampler import FlowSampler
 from .flow_schedule import FlowSchedule
 from .load_model import LoadModel
 from .load_text_encoder import LoadTextEncoder
+from .scaled_rope import ScaledRope
 
-NODES: list[type[io.ComfyNode]] = [LoadModel, LoadTextEncoder, FlowSchedule, FlowSampler, ChannelGuidance]
+NODES: list[type[io.ComfyNode]] = [
+    LoadModel,
+    LoadTextEncoder,
+    FlowSchedule,
+    FlowSampler,
+    ChannelGuidance,
+    ScaledRope,
+    DropContext,
+]
 
 
 class LuminaNextExtension(ComfyExtension):

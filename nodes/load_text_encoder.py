@@ -43,14 +43,12 @@ class LoadTextEncoder(io.ComfyNode):
                     default="default",
                     tooltip="Precision in which the weights are kept. default: as in the file. fp8 halves the memory "
                     "of bf16 weights; embedding and norms stay as they are. Computed in fp32 in any case.",
-                    extra_dict={"advanced": True},
                 ),
                 io.Combo.Input(
                     "device",
                     options=["default", "cpu"],
                     default="default",
                     tooltip="cpu keeps the text encoder off the GPU: slower to encode, no VRAM used.",
-                    extra_dict={"advanced": True},
                 ),
             ],
             outputs=[io.Clip.Output(tooltip="For CLIP Text Encode.")],

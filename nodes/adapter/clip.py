@@ -11,9 +11,8 @@ import torch
 from comfy.cli_args import args
 from comfy.supported_models_base import ClipTarget
 
-from ...nextdit.files import PICKLES, read_header, read_weights, shards
-from ...nextdit.llm import FLOATS_OF_8_BITS
-from ...nextdit.llm_files import StateDict, find_llm, float_dtype
+from ...nextdit.files import FLOATS_OF_8_BITS, PICKLES, StateDict, float_dtype, read_header, read_weights, shards
+from ...nextdit.llm_files import find_llm
 from ...nextdit.tokenizer import load_tokenizer
 from .clip_model import CONFIG, OPTIONS, WEIGHTS, LLMTextModel, LLMTokenizer, to_text
 

@@ -12,6 +12,7 @@ import comfy.supported_models
 
 from ...nextdit.keys import infer_config, model_keys, prefix_of
 from .model import IMAGE_MODEL, LuminaNextConfig
+from .train_size import train_tokens
 
 MARK = "_lumina_next_detection"
 
@@ -24,7 +25,7 @@ def register() -> None:
 
     @wraps(core_detect)
     def detect(state_dict, key_prefix, *args, **kwargs):
-        found = unet_config(state_dict, key_prefix)
+        found = unet_config(state_dict, key_prefix, *args, **kwargs)
         return core_detect(state_dict, key_prefix, *args, **kwargs) if found is None else found
 
     setattr(detect, MARK, True)
@@ -32,10 +33,13 @@ def register() -> None:
     comfy.supported_models.models.append(LuminaNextConfig)
 
 
-def unet_config(state_dict: dict, key_prefix: str) -> dict | None:
-    """Return ComfyUI's description of a Next-DiT under `key_prefix`, None if it is something else."""
+def unet_config(state_dict: dict, key_prefix: str, metadata: dict | None = None) -> dict | None:
+    """Return ComfyUI's description of a Next-DiT under `key_prefix`, None if it is something else.
+
+    `metadata` is the safetensors file's. Raises ValueError as `train_tokens` does.
+    """
     keys = [key[len(key_prefix) :] for key in state_dict if key.startswith(key_prefix)]
     if prefix_of(keys) is None:
         return None
     config = infer_config({name: tuple(state_dict[key_prefix + key].shape) for key, name in model_keys(keys).items()})
-    return {"image_model": IMAGE_MODEL, **dataclasses.asdict(config)}
+    return {"image_model": IMAGE_MODEL, "train_tokens": train_tokens(metadata), **dataclasses.asdict(config)}

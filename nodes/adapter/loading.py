@@ -6,10 +6,11 @@ import comfy.sd
 import folder_paths
 import torch
 
-from ...nextdit.files import PICKLES, network_file, read_header, read_weights
+from ...nextdit.files import PICKLES, network_file, read_header, read_metadata, read_weights
 from ...nextdit.keys import UnknownCheckpoint, explain_unknown, prefix_of
+from .train_size import train_tokens
 
-WEIGHT_DTYPES = {
+WEIGHT_DTYPES: dict[str, dict] = {
     "default": {},
     "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
     "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
@@ -64,6 +65,9 @@ def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool 
             patcher = comfy.sd.load_diffusion_model_state_dict(weights, options, **_dynamic(disable_dynamic))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+    # not every release's loader hands metadata to detection, and folders come without
+    network = patcher.model.diffusion_model
+    network.train_tokens = network.train_tokens or train_tokens(read_metadata(file))
     # how ComfyUI makes this model anew, for torch.compile, LoRA hooks and further GPUs
     patcher.cached_patcher_init = (load, (str(path), weight_dtype))
     return patcher

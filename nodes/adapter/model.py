@@ -1,6 +1,7 @@
 """Next-DiT as ComfyUI's own kind of model: network, BaseModel and supported-model config."""
 
-import comfy.conds
+from typing import Any
+
 import comfy.latent_formats
 import comfy.model_base
 import comfy.supported_models_base
@@ -25,11 +26,18 @@ LATENT_FORMATS = {
 
 
 class Network(NextDiT):
-    """NextDiT with the call that ComfyUI makes: sigma = 1 − t, and −velocity out."""
+    """NextDiT with the call that ComfyUI makes: sigma = 1 − t, and −velocity out.
 
-    def __init__(self, image_model=None, dtype=None, device=None, operations=None, **fields):
+    `train_tokens` is the tokens per side that the checkpoint says it was trained with, None if it does not say.
+    The pack's patch nodes add `rope`, `drop` and `dropping` to the call, for nextdit's velocity: as arguments, since
+    core's compile node does not notice when transformer_options change.
+    """
+
+    def __init__(self, image_model=None, dtype=None, device=None, operations=None, train_tokens=None, **fields):
         super().__init__(NextDiTConfig(**fields), device=device, dtype=dtype, operations=operations)
         self.dtype = dtype
+        self.train_tokens = train_tokens
+        self.patch_size = self.config.patch_size  # where core's networks have it
 
     def forward(self, x, timesteps, context, attention_mask=None, control=None, transformer_options={}, **kwargs):  # noqa: B006 - ComfyUI's signature
         return WrapperExecutor.new_class_executor(
@@ -42,6 +50,9 @@ class Network(NextDiT):
             1.0 - timesteps,
             context,
             attention_mask,
+            rope=kwargs.get("rope"),
+            drop=kwargs.get("drop"),
+            dropping=kwargs.get("dropping", 0),
             attend=core_attend(transformer_options),
             replace=block_replacements(transformer_options),
             positions=self.shifted_positions(x, transformer_options.get("rope_options")),
@@ -105,7 +116,7 @@ class LuminaNextConfig(comfy.supported_models_base.BASE):
     """How ComfyUI builds, saves and sizes a Lumina-Next model."""
 
     unet_config = {"image_model": IMAGE_MODEL}
-    unet_extra_config = {}  # the base class's own would end up in the network's constructor
+    unet_extra_config: dict = {}  # the base class's own would end up in the network's constructor
     sampling_settings = {"multiplier": 1.0, "shift": 1.0}
     supported_inference_dtypes = [torch.bfloat16, torch.float32]
     vae_key_prefix = ["vae."]
@@ -126,7 +137,8 @@ class LuminaNextConfig(comfy.supported_models_base.BASE):
     def process_unet_state_dict(self, state_dict: dict) -> dict:
         weights = to_model_keys(state_dict)
         fields = NextDiTConfig.__dataclass_fields__
-        config = NextDiTConfig(**{key: value for key, value in self.unet_config.items() if key in fields})
+        architecture: dict[str, Any] = {key: self.unet_config[key] for key in fields}
+        config = NextDiTConfig(**architecture)
         check_keys({key: tuple(tensor.shape) for key, tensor in weights.items()}, config)
         return weights
 

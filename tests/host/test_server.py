@@ -13,6 +13,8 @@ NODES = {
     "LuminaNextFlowSchedule",
     "LuminaNextFlowSampler",
     "LuminaNextChannelGuidance",
+    "LuminaNextScaledRope",
+    "LuminaNextContextDrop",
 }
 HEAVY = ("transformers.models", "flash_attn", "diffusers", "torchdiffeq")
 

@@ -50,7 +50,32 @@ def test_layers_fade_from_all_to_none():
     assert ContextDrop(window=1).layers(0.0, 24) == 0
 
 
+def test_start_and_end_limit_the_times():
+    drop = ContextDrop(fade="none", start=0.25, end=0.5)
+    assert [drop.layers(t, 24) for t in (0.0, 0.24, 0.25, 0.5, 0.51, 1.0)] == [0, 0, 24, 24, 0, 0]
+    assert ContextDrop(start=0.25).layers(0.5, 24) == 12
+
+
+def test_a_batch_has_one_time_or_nothing_that_depends_on_it():
+    one, two = torch.full((3,), 0.25), torch.tensor([0.25, 0.75])
+    assert ContextDrop().layers(one, 24) == 18
+    assert ContextDrop(fade="none").layers(two, 24) == 24
+    assert ContextDrop(window=1).layers(two, 24) == 0
+    for drop in (ContextDrop(), ContextDrop(fade="none", end=0.5)):
+        with pytest.raises(
+            ValueError, match="one time for the whole batch, got times from 0.25 to 0.75; call the netw"
+        ):
+            drop.layers(two, 24)
+
+
+def test_times_just_outside_count_as_the_ends():
+    assert ContextDrop().layers(torch.tensor([-1e-7]), 24) == 24
+    assert ContextDrop().layers(1.0 + 1e-7, 24) == 0
+
+
 def test_bad_arguments():
+    with pytest.raises(ValueError, match="0 <= start <= end <= 1, got start 0.5 and end 0.4"):
+        ContextDrop(start=0.5, end=0.4)
     with pytest.raises(ValueError, match="window must be at least 1, got 0"):
         ContextDrop(window=0)
     with pytest.raises(ValueError, match="unknown fade 'cosine'; known: linear, none"):

@@ -103,6 +103,8 @@ def test_context_drop_changes_the_result_only_when_it_drops(twins, config):
     late = torch.ones(3)
     torch.testing.assert_close(ours(x, late, text, mask, drop=ContextDrop()), ours(x, late, text, mask), rtol=0, atol=0)
     assert (ours(x, t, text, mask, drop=ContextDrop(fade="none")) - plain).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="needs one time for the whole batch"):
+        ours(x, t, text, mask, drop=ContextDrop())
 
 
 @torch.no_grad()
@@ -130,3 +132,5 @@ def test_compiles_without_a_graph_break(rope):
     x, t, text, mask = inputs(config)
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(x, t, text, mask, rope=rope), model(x, t, text, mask, rope=rope))
+    dropped = compiled(x, t, text, mask, rope=rope, drop=ContextDrop(fade="none"))
+    torch.testing.assert_close(dropped, model(x, t, text, mask, rope=rope, drop=ContextDrop(fade="none")))

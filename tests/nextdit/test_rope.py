@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lumina_next.nextdit import RopeScaling
-from lumina_next.nextdit.rope import METHODS, exponents, rotary_table, rotate
+from lumina_next.nextdit.rope import METHODS, axis_exponents, exponents, rotary_table, rotate, scale_factor
 
 B = 10000.0
 
@@ -70,6 +70,21 @@ def test_a_factor_per_axis_and_factors_below_one():
     plain = RopeScaling("extrapolation").frequencies(48)
     torch.testing.assert_close(scaling.frequencies(48, axis=0), plain / 2)
     torch.testing.assert_close(scaling.frequencies(48, axis=1), plain)
+
+
+def test_the_factor_of_a_grid():
+    assert scale_factor((64, 64), 64) == scale_factor((16, 128), 64) == 1.0
+    assert scale_factor((128, 128), 64) == 2.0
+    assert scale_factor((32, 512), 64) == 2.0
+    assert scale_factor((32, 512), 64, per_axis=True) == (1.0, 8.0)
+
+
+def test_axes_of_their_own_width_and_base():
+    e = axis_exponents(8)
+    assert e.tolist() == [0.0, 0.25, 0.5, 0.75]
+    torch.testing.assert_close(
+        RopeScaling("interpolation", 2.0).scale(e, 24, base=256.0), torch.tensor([1, 1 / 4, 1 / 16, 1 / 64]) / 2
+    )
 
 
 def test_rotation_alternates_rows_and_columns():

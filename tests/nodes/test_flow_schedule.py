@@ -2,10 +2,11 @@
 
 import comfy.model_sampling
 import comfy.samplers
-import comfy.supported_models_base
+import folder_paths
 import pytest
 import torch
 from comfy_api.latest import io
+from PIL import Image
 
 from lumina_next.nodes.adapter import curve, inputs, sampling
 from lumina_next.nodes.flow_schedule import PARAMETERS, FlowSchedule
@@ -31,8 +32,10 @@ class Patcher:
 
 
 @pytest.fixture(autouse=True)
-def registered():
+def host(tmp_path, monkeypatch):
+    """Register the schedulers, and keep previews out of ComfyUI's own folder."""
     sampling.register_schedulers()
+    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
 
 
 def run(schedule, steps=12, denoise=1.0, **parameters):
@@ -61,17 +64,10 @@ def test_denoise_is_that_of_basic_scheduler():
             assert torch.equal(run(schedule, denoise=denoise, **defaults).args[0], stock)
 
 
-def test_the_curve_is_shown_on_the_node():
-    from pathlib import Path
-
-    import folder_paths
-    from PIL import Image
-
+def test_the_curve_is_shown_on_the_node(tmp_path):
     (shown,) = run("rational", alpha=4.0).ui.as_dict()["images"]
-    file = Path(folder_paths.get_temp_directory(), shown["subfolder"], shown["filename"])
-    with Image.open(file) as image:
+    with Image.open(tmp_path / shown["filename"]) as image:
         assert image.size == (curve.WIDTH, curve.HEIGHT)
-    file.unlink()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 13, 301])

@@ -196,6 +196,26 @@ def test_fp8_weights_stay_fp8_and_stay_close(patcher, file, weight_dtype):
     assert 0 < (exact - rough).norm() / exact.norm() < 0.3
 
 
+@pytest.mark.parametrize("style", ["scaled_fp8", "comfy_quant"])
+def test_scaled_fp8_files(file, tmp_path, style):
+    """Both of the ways in which ComfyUI users quantise: with a marker for the file, or with one beside each weight."""
+    weights = load_file(file)
+    for key in [key for key in weights if key.endswith(("wq.weight", "w1.weight"))]:
+        scale = weights[key].abs().max() / 448
+        weights[key] = (weights[key] / scale).to(torch.float8_e4m3fn)
+        module = key.removesuffix(".weight")
+        if style == "scaled_fp8":
+            weights[f"{module}.scale_weight"] = scale
+        else:
+            weights[f"{module}.weight_scale"] = scale
+            weights[f"{module}.comfy_quant"] = torch.tensor(list(b'{"format": "float8_e4m3fn"}'), dtype=torch.uint8)
+    if style == "scaled_fp8":
+        weights["scaled_fp8"] = torch.zeros(0, dtype=torch.float8_e4m3fn)
+    save_file(weights, tmp_path / "scaled.safetensors")
+    exact, rough = sample(loading.load(file), steps=2), sample(loading.load(tmp_path / "scaled.safetensors"), steps=2)
+    assert 0 < (exact - rough).norm() / exact.norm() < 0.1
+
+
 def test_folders_shards_and_pickles(file, tmp_path, patcher):
     folder = tmp_path / "repository"
     folder.mkdir()
@@ -275,3 +295,19 @@ def test_three_channel_models_work_on_pixels(tmp_path):
     patcher = loading.load(tmp_path / "pixels.safetensors")
     assert isinstance(patcher.model.latent_format, comfy.latent_formats.ChromaRadiance)
     assert sample(patcher, latent=torch.zeros(1, 3, 30, 22)).shape == (1, 3, 30, 22)
+
+
+def test_partial_offload_changes_nothing_with_patches_too(file):
+    """Core's low-VRAM load, as far as a CPU shows it: most layers stay behind and are cast at use."""
+    whole, partial = loading.load(file), loading.load(file)
+    for patcher in (whole, partial):
+        weights = patcher.model.state_dict()
+        keys = ("diffusion_model.layers.0.attention.wq.weight", "diffusion_model.layers.1.attention.gate.norm.weight")
+        patcher.add_patches({key: ("diff", (torch.full_like(weights[key], 0.1),)) for key in keys}, 1.0)
+    whole.load(torch.device("cpu"), full_load=True)
+    partial.load(torch.device("cpu"), lowvram_model_memory=20_000)
+    left = [m for m in partial.model.modules() if getattr(m, "comfy_cast_weights", False)]
+    assert 0 < len(left)
+    x, sigma, text = torch.randn(1, 4, 8, 8), sigmas_of(0.5), torch.randn(1, 3, 24)
+    torch.testing.assert_close(denoise(partial, x, sigma, text), denoise(whole, x, sigma, text))
+    assert not torch.allclose(denoise(whole, x, sigma, text), denoise(loading.load(file), x, sigma, text))

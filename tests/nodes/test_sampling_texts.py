@@ -1,4 +1,4 @@
-"""The words of the sampling nodes: a translation for every input, and a help page in every language."""
+"""The words of the sampling and patch nodes: a translation for every input, and a help page in every language."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from lumina_next.nodes.channel_guidance import ChannelGuidance
+from lumina_next.nodes.context_drop import DropContext
 from lumina_next.nodes.flow_sampler import FlowSampler
 from lumina_next.nodes.flow_schedule import FlowSchedule
+from lumina_next.nodes.scaled_rope import ScaledRope
 
 ROOT = Path(__file__).parents[2]
-NODES = [FlowSchedule, FlowSampler, ChannelGuidance]
+NODES = [FlowSchedule, FlowSampler, ChannelGuidance, ScaledRope, DropContext]
 
 
 def keys(schema):
@@ -44,7 +46,10 @@ def test_every_node_has_its_help_pages(node):
         text = page.read_text("utf-8")
         assert text.startswith("# ")
         for key in keys(schema):
-            assert f"`{key.removeprefix('schedule_')}`" in text or key == "method", (page.name, key)
+            assert f"`{key.removeprefix('schedule_').removeprefix('method_')}`" in text or key == "method", (
+                page.name,
+                key,
+            )
 
 
 @pytest.mark.parametrize("node", NODES)

@@ -6,6 +6,7 @@ import logging
 import shutil
 from pathlib import Path
 
+import comfy.ops
 import comfy.sd
 import folder_paths
 import pytest
@@ -13,8 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lumina_next.demo.untrained_text_encoder import FOLDER, write
+from lumina_next.nextdit.llm import LanguageModel
 from lumina_next.nextdit.text import load_text_encoder
-from lumina_next.nodes.adapter import folders
+from lumina_next.nodes.adapter import folders, loading
 from lumina_next.nodes.adapter.clip import WEIGHT_DTYPES, clip_target_from_state_dict, load_clip
 from lumina_next.nodes.load_text_encoder import LoadTextEncoder
 
@@ -196,6 +198,31 @@ def test_saved_with_a_checkpoint_and_rebuilt(llm, name):
     before, after = clip.cond_stage_model.state_dict(), again.cond_stage_model.state_dict()
     assert {key: value.dtype for key, value in before.items()} == {key: value.dtype for key, value in after.items()}
     assert set(rebuilt(again).get_sd()) == set(clip.get_sd())
+
+
+def test_one_file_with_model_and_text_encoder(clip, tmp_path):
+    model = loading.load(loading.find("lumina-next-untrained.safetensors"))
+    file = str(tmp_path / "whole.safetensors")
+    comfy.sd.save_checkpoint(file, model, clip)
+    _, again, *_ = comfy.sd.load_checkpoint_guess_config(file, output_vae=False)
+    assert torch.equal(encode(again)[0], encode(clip)[0])
+    assert torch.equal(encode(again, "")[0], encode(clip, "")[0])
+
+
+def test_lazy_weights_of_dynamic_memory(llm, monkeypatch):
+    """ComfyUI's dynamic VRAM makes Linear without weights; the file's tensors become them."""
+    if not hasattr(comfy, "memory_management"):
+        pytest.skip("this ComfyUI has no dynamic VRAM")
+    monkeypatch.setattr(comfy.memory_management, "aimdo_enabled", True)
+    config = json.loads((llm / "config.json").read_text())
+    model = LanguageModel(config, operations=comfy.ops.manual_cast, dtype=torch.bfloat16)
+    model.materialize("cpu")
+    linear = model.model.layers[0].mlp.up_proj
+    assert linear.weight is None
+    model.load(load_file(llm / "model.safetensors"), "the file", assign=True)
+    assert linear.weight.dtype == torch.bfloat16
+    ids, mask, _ = load_text_encoder(llm).tokenizer.batch([PROMPT])
+    assert torch.equal(model(ids, mask, -2, dtype=torch.float32), pure(llm)[0])
 
 
 def test_damaged_checkpoint_says_which_weights_are_missing(clip):

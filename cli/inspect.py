@@ -1,0 +1,108 @@
+"""`lumina-next inspect`: what is this checkpoint?"""
+
+import argparse
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import prod
+from pathlib import Path
+
+Header = Mapping[str, tuple[str, tuple[int, ...]]]
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Declare the command and its options."""
+    parser = commands.add_parser("inspect", help="say what a checkpoint is: kind, layout, architecture, dtype, size")
+    parser.set_defaults(run=run)
+    parser.add_argument("path", type=Path, help="file or folder; of safetensors only the header is read")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print what is known of a checkpoint. Raises ValueError if it is of no known kind, or damaged."""
+    facts = describe(options.path)
+    if options.json:
+        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
+        return
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {number}" for key, number in value.items())
+        sys.stdout.write(f"{name:<11}{value}\n")
+
+
+def describe(path: Path) -> dict:
+    """Return kind, layout, config, parameter count, dtypes and size of a checkpoint."""
+    from ..nextdit.files import network_file, read_header, shards
+    from ..nextdit.llm_files import find_llm
+
+    if is_llm_folder(path):
+        llm = find_llm(path)
+        files, kind = shards(llm.weights), language_model(llm.config)
+        header = read_header(llm.weights)
+    else:
+        files = shards(network_file(path))
+        header = read_header(path)
+        try:
+            kind = network(header)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    dtypes = Counter({dtype: 0 for dtype, _ in header.values()})
+    for dtype, shape in header.values():
+        dtypes[dtype] += prod(shape)
+    return {
+        "path": str(path),
+        **kind,
+        "tensors": len(header),
+        "parameters": sum(dtypes.values()),
+        "dtypes": dict(dtypes.most_common()),
+        "bytes": sum(file.stat().st_size for file in files),
+    }
+
+
+def is_llm_folder(path: Path) -> bool:
+    """Whether a folder's text encoder is all there is to it: its config.json is transformers', or it has no network."""
+    from ..nextdit.llm_files import read_json
+
+    if (path / "config.json").is_file():
+        return "model_type" in read_json(path / "config.json")
+    return (path / "text_encoder" / "config.json").is_file() and not (path / "transformer").is_dir()
+
+
+def language_model(config: dict) -> dict:
+    """Describe an LLM folder by its config.json."""
+    names = {
+        "width": "hidden_size",
+        "layers": "num_hidden_layers",
+        "heads": "num_attention_heads",
+        "words": "vocab_size",
+    }
+    sizes = {ours: config[theirs] for ours, theirs in names.items() if theirs in config}
+    return {"kind": f"text encoder ({config['model_type']})", "layout": "Hugging Face folder", "config": sizes}
+
+
+def network(header: Header) -> dict:
+    """Describe a Next-DiT, VAE or relative by its tensors; ValueError if they are of nothing known, or incomplete."""
+    from ..nextdit.checkpoint import check_keys
+    from ..nextdit.keys import NOT_OURS, explain_unknown, infer_config, model_keys, prefix_of
+    from ..nextdit.vae import find_prefix
+
+    prefix = prefix_of(header)
+    if prefix is not None:
+        shapes = {ours: header[key][1] for key, ours in model_keys(header).items()}
+        config = infer_config(shapes)
+        check_keys(shapes, config)
+        layout = "diffusers" if f"{prefix}layers.0.attn2.to_k.weight" in header else "reference"
+        kind = {"kind": "Next-DiT, text to image", "layout": layout, "config": asdict(config)}
+        return {**kind, "prefix": prefix} if prefix else kind
+    prefix = find_prefix(header)
+    if prefix is not None:
+        layout = "diffusers" if any(".mid_block." in key for key in header) else "LDM"
+        config = {"latent_channels": header[f"{prefix}decoder.conv_in.weight"][1][1]}
+        return {"kind": "VAE of SDXL's kind", "layout": layout, "config": config}
+    for pattern, what in NOT_OURS:
+        if any(re.search(pattern, key) for key in header):
+            return {"kind": what}
+    raise ValueError(explain_unknown(header))

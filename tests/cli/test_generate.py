@@ -1,0 +1,153 @@
+"""`lumina-next generate`: right pictures, parameters in them, and nothing half-written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from lumina_next.cli import main
+from lumina_next.cli.generate import DEMO
+from lumina_next.nextdit import load_model, save_model
+from lumina_next.nextdit.text import load_text_encoder
+
+QUICK = ("--steps", "2", "--device", "cpu")
+
+
+def generate(*arguments: object) -> None:
+    assert main(["generate", *(str(a) for a in (*arguments, *QUICK))]) == 0
+
+
+def pixels(file: str) -> torch.Tensor:
+    """Pixels (H, W, 3) of a PNG as integers."""
+    with Image.open(file) as image:
+        return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(image.height, image.width, 3).int()
+
+
+def test_makes_a_picture_that_tells_how_it_was_made(capsys):
+    generate("猫 🐈 قطة", "--negative", "blur", "--seed", "7", "--schedule", "sigmoid,mu=0.5", "-o", "cat.png")
+    assert capsys.readouterr().out == "cat.png\n"
+    with Image.open("cat.png") as image:
+        assert (image.size, image.mode, image.format) == ((64, 64), "RGB", "PNG")
+        told = json.loads(image.text["parameters"])
+    versions = told.pop("versions")
+    assert {"python", "torch", "transformers", "lumina-next"} == set(versions)
+    assert told == {
+        "prompt": "猫 🐈 قطة",
+        "negative": "blur",
+        "model": "lumina-next-untrained.safetensors",
+        "text_encoder": "lumina-next-untrained",
+        "vae": None,
+        "width": 64,
+        "height": 64,
+        "steps": 2,
+        "schedule": "sigmoid,mu=0.5",
+        "method": "euler",
+        "cfg": 4.0,
+        "channels": None,
+        "seed": 7,
+        "dtype": None,
+    }
+
+
+def test_is_the_euler_solution_with_guidance():
+    """Against the core's parts put together without batching: order of the halves, times, seed, range of pixels."""
+    generate("a fox", "--negative", "a hen", "--cfg", "3", "--schedule", "uniform", "--dtype", "fp32", "--seed", "5")
+    model = load_model(DEMO / "diffusion_models" / "lumina-next-untrained.safetensors", dtype=torch.float32)
+    encoder = load_text_encoder(DEMO / "text_encoders" / "lumina-next-untrained")
+    (fox, _), (hen, _) = encoder(["a fox"]), encoder(["a hen"])
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        for t in (0.0, 0.5):
+            cond, uncond = (model(x, torch.tensor([t]), text) for text in (fox, hen))
+            x = x + 0.5 * (uncond + 3 * (cond - uncond))
+    expected = ((x[0].clamp(-1, 1) + 1) * 127.5).round().int().permute(1, 2, 0)
+    difference = (pixels("lumina-next.png") - expected).abs()
+    assert difference.max() <= 1 and expected.float().std() > 10
+
+
+def test_a_batch_is_the_pictures_of_its_seeds():
+    generate("a fox", "--batch", "2", "--seed", "3", "--dtype", "fp32", "-o", "fox.png")
+    assert sorted(file.name for file in Path().iterdir()) == ["fox-3.png", "fox-4.png"]
+    generate("a fox", "--seed", "4", "--dtype", "fp32", "-o", "alone.png")
+    assert (pixels("fox-4.png") - pixels("alone.png")).abs().max() <= 1
+    assert (pixels("fox-3.png") - pixels("alone.png")).abs().max() > 50
+    with Image.open("fox-4.png") as image:
+        assert json.loads(image.text["parameters"])["seed"] == 4
+
+
+def test_latents_are_decoded_and_cropped(latent_model, vae):
+    generate("a fox", "--model", latent_model, "--vae", vae, "--width", "50", "--height", "34", "--channels", "3")
+    assert pixels("lumina-next.png").shape == (34, 50, 3)
+
+
+def test_without_guidance_the_negative_prompt_has_no_part():
+    generate("a fox", "--cfg", "1", "--negative", "a hen", "-o", "one.png")
+    generate("a fox", "--cfg", "1", "-o", "two.png")
+    generate("a hen", "--cfg", "1", "-o", "three.png")
+    assert torch.equal(pixels("one.png"), pixels("two.png"))
+    assert not torch.equal(pixels("one.png"), pixels("three.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "gone.safetensors"], "gone.safetensors does not exist"),
+        (["--text-encoder", "gone"], "gone does not exist"),
+        (["--vae", "some.safetensors"], "paints pixels and takes no --vae"),
+        (["--steps", "0"], "steps must be a whole number of at least 1, got 0"),
+        (["--schedule", "cubic"], "Unknown schedule 'cubic'"),
+        (["--schedule", "rational,alpha"], "--schedule wants NAME,key=number"),
+        (["--schedule", "rational,beta=1"], "no parameter beta"),
+        (["--method", "dopri5"], "Unknown method 'dopri5'"),
+        (["--width", "0"], "--width must be at least 1, got 0"),
+        (["--seed", "-1"], "--seed must be between 0 and"),
+        (["--channels", "9"], "--channels must be between 1 and the model's 3, got 9"),
+        (["--device", "abacus"], "--device abacus cannot be used here"),
+        (["-o", "picture.jpg"], "--output must end in .png"),
+        (["-o", "nowhere/picture.png"], "the folder of --output does not exist"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line(arguments, message, fails):
+    assert message in fails("generate", "a fox", *arguments)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_latent_model_without_vae_says_where_to_get_one(latent_model, fails):
+    assert "lumina-next download sdxl-vae" in fails("generate", "a fox", "--model", latent_model)
+
+
+def test_nan_weights_are_reported_not_drawn(latent_model, vae, capsys):
+    model = load_model(latent_model)
+    with torch.no_grad():
+        model.final_layer.linear.weight.fill_(torch.nan)
+    save_model(model, latent_model)
+    arguments = ("--model", latent_model, "--vae", vae, "--width", "32", "--height", "32", *QUICK)
+    assert main(["generate", "a fox", *map(str, arguments)]) == 2
+    assert "NaN or infinite values; try --dtype fp32" in capsys.readouterr().err
+    assert list(Path().iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_old_picture(monkeypatch, capsys):
+    generate("a fox")
+    before = Path("lumina-next.png").read_bytes()
+
+    def half(image, file, *_, **__):
+        Path(file).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", half)
+    assert main(["generate", "a hen", *QUICK]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert [file.name for file in Path().iterdir()] == ["lumina-next.png"]
+    assert Path("lumina-next.png").read_bytes() == before
+
+
+def test_help_needs_no_torch():
+    check = (
+        "import sys; from lumina_next.cli import main\ntry: main(['--help'])\nfinally: sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True).returncode == 0
