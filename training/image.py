@@ -132,7 +132,10 @@ def keep(trainer: Trainer, folder: Path, out: Path | None) -> None:
     """Write state, checkpoint and, for models that draw pixels, samples."""
     run = trainer.run
     run.save(folder / "state.pt")
-    run.export(out or folder / "model.safetensors", {"title": trainer.options.title})
+    about = {"title": trainer.options.title}
+    if not trainer.options.images:  # what Scaled RoPE goes by: the emoji are 64 pixels a side
+        about["train_tokens"] = str(64 // run.model.config.patch_size)
+    run.export(out or folder / "model.safetensors", about)
     if trainer.options.samples and run.model.config.in_channels == 3:
         grid(run.averaged(), trainer.encoder, folder / f"samples-{run.step:06d}.png", 64)
 
