@@ -15,6 +15,12 @@ FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars --mute-audio"
 ).split()
+# The middle of an element on screen, null while something else is on top there.
+MIDDLE = """selector => {
+  const element = document.querySelector(selector), box = element.getBoundingClientRect();
+  const at = [box.x + box.width / 2, box.y + box.height / 2];
+  return element.contains(document.elementFromPoint(...at)) ? at : null;
+}"""
 START_SECONDS = 60
 CALL_SECONDS = 120
 
@@ -73,16 +79,22 @@ class Browser:
             time.sleep(0.1)
 
     def click(self, selector: str) -> None:
-        """Press and release the left mouse button in the middle of the element a CSS selector finds."""
-        box = f"(() => {{ const r = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
-        x, y = self.evaluate(box + " return [r.x + r.width / 2, r.y + r.height / 2] })()")
-        at = {"x": x, "y": y, "button": "left", "clickCount": 1}
-        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-        self.call("Input.dispatchMouseEvent", type="mousePressed", **at)
-        self.call("Input.dispatchMouseEvent", type="mouseReleased", **at)
+        """Press and release the left mouse button in the middle of the element a CSS selector finds.
 
-    def screenshot(self, file: Path) -> None:
-        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+        Waits until the element stands still and nothing covers it. Raises TimeoutError if it never does.
+        """
+        middle, last = f"({MIDDLE})({json.dumps(selector)})", None
+        while (place := self.wait_for(middle)) != last:
+            last = place
+            time.sleep(0.2)
+        at = {"x": place[0], "y": place[1]}
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", **at)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
+
+    def screenshot(self) -> bytes:
+        """The page as it looks now, PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
     def call(self, method: str, **parameters):
         """One DevTools command and its result."""

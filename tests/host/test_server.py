@@ -38,6 +38,22 @@ def test_every_node_can_be_found_and_is_explained(nodes):
                 assert options and options[0].get("tooltip"), f"{name}.{argument} has no tooltip"
 
 
+def test_the_inputs_of_each_choice_are_explained_too(nodes):
+    choices = [
+        (f"{name}.{argument}.{option['key']}", option["inputs"])
+        for name, node in nodes.items()
+        for section in node["input"].values()
+        for argument, (kind, *options) in section.items()
+        if kind == "COMFY_DYNAMICCOMBO_V3"
+        for option in options[0]["options"]
+    ]
+    assert choices
+    for place, sections in choices:
+        for section in sections.values():
+            for argument, (_, *options) in section.items():
+                assert options and options[0].get("tooltip"), f"{place}.{argument} has no tooltip"
+
+
 def test_help_pages_are_served_in_three_languages(server, nodes):
     for name in nodes:
         for page in (f"{name}.md", f"{name}/zh.md", f"{name}/ja.md"):
