@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from lumina_next.benchmarks import bars, metrics, quality, report, sections
-from lumina_next.benchmarks.truth import DEMO, Truth
+from lumina_next.benchmarks.truth import Truth
+from lumina_next.tests import untrained_model, untrained_text_encoder
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +100,11 @@ def test_one_command_writes_tables_and_grids(tmp_path, monkeypatch):
     def few(bench):
         return sections.sizes(bench, (2.0,), ("interpolation",), 2)
 
+    untrained_model.write(tmp_path / "model.safetensors")
     monkeypatch.setattr(quality, "SECTIONS", {"Larger sizes": few, "Speed": sections.speed})
     quality.main(
-        ["--model", str(DEMO / "diffusion_models" / "lumina-next-untrained.safetensors"), "--steps", "1"]
-        + ["--text-encoder", str(DEMO / "text_encoders" / "lumina-next-untrained")]
+        ["--model", str(tmp_path / "model.safetensors"), "--steps", "1"]
+        + ["--text-encoder", str(untrained_text_encoder.write(tmp_path / "text_encoder"))]
         + ["--results", str(tmp_path), "--pictures", str(tmp_path), "--only", "larger"]
     )
     written = json.loads((tmp_path / "quality.json").read_text("utf-8"))

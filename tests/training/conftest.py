@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lumina_next.demo import untrained_text_encoder
+from lumina_next.tests import untrained_text_encoder
 from lumina_next.training.concepts import LANGUAGES
 
 COLOURS = {"red ball": (220, 30, 30), "blue ball": (30, 30, 220), "green ball": (30, 180, 30)}
