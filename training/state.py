@@ -51,7 +51,7 @@ class Run:
     def averaged(self) -> NextDiT:
         """Return a copy of the model with the averaged weights, in evaluation mode."""
         model = copy.deepcopy(self.model).eval()
-        model.load_state_dict(self.average.values, strict=False)
+        model.load_state_dict(self.average.values)
         return model
 
     def export(self, file: Path, metadata: Mapping[str, str] | None = None) -> None:
