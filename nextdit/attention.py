@@ -70,15 +70,17 @@ class Attention(nn.Module):
         attend: Attend,
         temperature: float = 1.0,
         pool: Pool | None = None,
+        cross: Attend | None = None,
     ) -> Tensor:
         """Attend from tokens x (B, N, dim) to themselves and to the text (B, L, text_dim) → (B, N, dim).
 
-        `temperature` multiplies self-attention's logits; `pool` thins out its keys and values.
+        `temperature` multiplies self-attention's logits; `pool` thins out its keys and values; `cross` attends to the
+        text in place of `attend`.
         """
         q = rotate(self.heads(self.q_norm(self.wq(x))), rotary)
         k, v = self.heads(self.k_norm(self.wk(x))), self.heads(self.wv(x))
         k, v = (rotate(k, rotary), v) if pool is None else pool(k, v, rotary)
         k_text, v_text = self.heads(self.ky_norm(self.wk_y(text))), self.heads(self.wv_y(text))
         out = attend(q if temperature == 1.0 else q * temperature, k, v, None)
-        out = out + self.gate(attend(q, k_text, v_text, text_mask))
+        out = out + self.gate((cross or attend)(q, k_text, v_text, text_mask))
         return self.wo(out.transpose(1, 2).flatten(-2))  # (B, H, N, D) → (B, N, H·D)

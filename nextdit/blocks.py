@@ -37,11 +37,12 @@ class Block(nn.Module):
         attend: Attend,
         temperature: float = 1.0,
         pool: Pool | None = None,
+        cross: Attend | None = None,
     ) -> Tensor:
         """Map tokens x (B, N, dim) to (B, N, dim); text (B, L, text_dim), condition (B, time_dim)."""
         scale_a, gate_a, scale_f, gate_f = self.adaLN_modulation(condition).chunk(4, dim=-1)
         h = modulate(self.attention_norm1(x), scale_a)
-        h = self.attention(h, self.attention_y_norm(text), rotary, text_mask, attend, temperature, pool)
+        h = self.attention(h, self.attention_y_norm(text), rotary, text_mask, attend, temperature, pool, cross)
         x = x + gate_a.tanh().unsqueeze(1) * self.attention_norm2(h)
         h = self.feed_forward(modulate(self.ffn_norm1(x), scale_f))
         return x + gate_f.tanh().unsqueeze(1) * self.ffn_norm2(h)

@@ -78,12 +78,15 @@ class NextDiT(nn.Module):
         attend: Attend | None = None,
         replace: Replace | None = None,
         positions: Sequence[Tensor] | None = None,
+        cross: Attend | None = None,
+        pooled: Tensor | None = None,
     ) -> Tensor:
         """Do forward's work in x's dtype, for callers that cast weights themselves.
 
         The first `dropping` layers drop context: the caller asks `drop.layers`, so that nothing here waits for t's
         value. `replace` runs something else in place of a layer; `positions` are the rows' and columns' RoPE positions,
-        by default 0, 1, 2, ….
+        by default 0, 1, 2, …. `cross` attends to the text in place of `attend`; `pooled` (B, text_dim) modulates the
+        layers in place of the mean text feature.
         """
         c = self.config
         self.check(x.shape[1], text.shape[-1])
@@ -92,7 +95,8 @@ class NextDiT(nn.Module):
         grid = x.shape[-2] // c.patch_size, x.shape[-1] // c.patch_size
         rope, attend = rope or PLAIN, attend or default_attend
 
-        condition = self.t_embedder(t, x.dtype) + self.cap_embedder(masked_mean(text, text_mask))
+        pooled = masked_mean(text, text_mask) if pooled is None else pooled
+        condition = self.t_embedder(t, x.dtype) + self.cap_embedder(pooled)
         mask = None if text_mask is None else additive_mask(text_mask.to(x.device), x.dtype)
         rotary = self.rotary(rope, t, positions or [torch.arange(n, device=x.device) for n in grid])
         tokens = self.x_embedder(patchify(x, c.patch_size))
@@ -108,6 +112,7 @@ class NextDiT(nn.Module):
                 attend=attend,
                 temperature=temperature,
                 pool=pool if i < dropping else None,
+                cross=cross,
             )
             tokens = replace[i](tokens, run) if replace and i in replace else run(tokens)
         out = unpatchify(self.final_layer(tokens, condition), c.patch_size, grid)

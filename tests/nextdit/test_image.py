@@ -134,3 +134,13 @@ def test_compiles_without_a_graph_break(rope):
     torch.testing.assert_close(compiled(x, t, text, mask, rope=rope), model(x, t, text, mask, rope=rope))
     dropped = compiled(x, t, text, mask, rope=rope, drop=ContextDrop(fade="none"))
     torch.testing.assert_close(dropped, model(x, t, text, mask, rope=rope, drop=ContextDrop(fade="none")))
+
+
+@torch.no_grad()
+def test_cross_and_pooled_take_the_place_of_the_defaults(twins, config):
+    ours, _ = twins
+    x, t, text, _ = inputs(config, batch=2)
+    plain = ours.velocity(x, t, text)
+    assert torch.equal(ours.velocity(x, t, text, cross=sdpa, pooled=text.mean(1)), plain)
+    assert not torch.equal(ours.velocity(x, t, text, cross=lambda q, k, v, mask: torch.zeros_like(q)), plain)
+    assert not torch.equal(ours.velocity(x, t, text, pooled=torch.zeros_like(text[:, 0])), plain)
