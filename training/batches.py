@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ..nextdit import RopeScaling
 from .captions import Captions
 from .concepts import COLOURS
 from .pictures import WHITE, canvas, on_background, to_tensor
@@ -19,17 +19,22 @@ EMPTY = 0.1  # part of the captions that become the empty prompt, for classifier
 
 @dataclass(frozen=True)
 class Bucket:
-    """One size in a run: (height, width) and picture size in px, share of the steps, from which part of the run on."""
+    """One size in a run: (height, width) and picture size in px, share of the steps, from where to where of the run."""
 
     height: int
     width: int
     picture: int
     share: float
     begins: float = 0.0
+    ends: float = 1.0
 
-    def rope(self, train: int = TRAIN_PIXELS) -> RopeScaling | None:
-        """Return position interpolation for pictures larger than `train` px, so that all sizes share positions."""
-        return RopeScaling("interpolation", self.picture / train) if self.picture > train else None
+    def positions(self, patch: int) -> tuple[Tensor, Tensor]:
+        """Return the RoPE positions of rows and columns: patches of any size lie where those of TRAIN_PIXELS do.
+
+        Large pictures so have interpolated positions (paper section 2.3), small ones have gaps between them.
+        """
+        stride = TRAIN_PIXELS / self.picture
+        return torch.arange(self.height // patch) * stride, torch.arange(self.width // patch) * stride
 
     def batch(self, tokens: int, patch: int) -> int:
         """Return how many pictures have about `tokens` tokens together."""
@@ -37,19 +42,22 @@ class Bucket:
 
 
 BUCKETS = (
-    Bucket(64, 64, 64, 0.80),
-    Bucket(64, 128, 64, 0.15, begins=0.15),
-    Bucket(96, 96, 96, 0.05, begins=0.6),
+    # what is where, from pictures that cost a quarter
+    Bucket(32, 32, 32, 0.55, ends=0.15),
+    Bucket(32, 64, 32, 0.30, ends=0.15),
+    Bucket(64, 64, 64, 0.72, begins=0.12),
+    Bucket(64, 128, 64, 0.20, begins=0.15),
+    Bucket(96, 96, 96, 0.08, begins=0.5),
 )
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures (B, 3, H, W) in [-1, 1], their prompts, and how RoPE is scaled."""
+    """Pictures (B, 3, H, W) in [-1, 1], their prompts, and the RoPE positions of rows and columns."""
 
     pictures: Tensor
     prompts: list[str]
-    rope: RopeScaling | None
+    positions: tuple[Tensor, Tensor] | None = None
 
 
 class EmojiBatches:
@@ -63,11 +71,11 @@ class EmojiBatches:
     def draw(self, step: int, spent: float) -> Batch:
         """Return the batch of a step, `spent` (0 to 1) of the run being over."""
         chance = random.Random(f"{self.seed} {step}")
-        open_now = [b for b in self.buckets if b.begins <= spent]
+        open_now = [b for b in self.buckets if b.begins <= spent <= b.ends] or list(self.buckets)
         bucket = chance.choices(open_now, [b.share for b in open_now])[0]
         items = [self.item(bucket, chance) for _ in range(bucket.batch(self.tokens, self.patch))]
         prompts = ["" if chance.random() < EMPTY else text for _, text in items]
-        return Batch(to_tensor([picture for picture, _ in items]), prompts, bucket.rope())
+        return Batch(to_tensor([picture for picture, _ in items]), prompts, bucket.positions(self.patch))
 
     def item(self, bucket: Bucket, chance: random.Random) -> tuple[np.ndarray, str]:
         """Return one RGB uint8 picture (H, W, 3) and its caption."""

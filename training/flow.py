@@ -25,9 +25,9 @@ def initialise(config: NextDiTConfig) -> NextDiT:
     return model
 
 
-def draw_times(count: int, generator: torch.Generator, uniform: float = 0.25) -> Tensor:
-    """Draw training times (count,): the sigmoid of a normal number, a part of them uniform instead."""
-    normal = torch.randn(count, generator=generator).sigmoid()
+def draw_times(count: int, generator: torch.Generator, centre: float = -0.4, uniform: float = 0.25) -> Tensor:
+    """Draw training times (count,): the sigmoid of a normal number about `centre`, a part of them uniform instead."""
+    normal = (torch.randn(count, generator=generator) + centre).sigmoid()
     even = torch.rand(count, generator=generator)
     return torch.where(torch.rand(count, generator=generator) < uniform, even, normal)
 

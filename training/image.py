@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..nextdit import NextDiT, NextDiTConfig, load_model
 from ..nextdit.text import TextEncoder, load_text_encoder
+from .attention import folded_attention
 from .batches import BUCKETS, Batch, EmojiBatches
 from .flow import flow_loss, initialise
 from .folder import FolderBatches
@@ -54,9 +55,11 @@ class Trainer:
         self.run, self.encoder, self.batches, self.schedule, self.options = run, encoder, batches, schedule, options
         self.device = next(run.model.parameters()).device
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in run.optimizers]
-        self.forward = torch.compile(self.plain, dynamic=False) if options.compile else self.plain
+        if options.compile:  # layer by layer: one compilation for all of them
+            for layer in run.model.layers:
+                layer.compile(dynamic=False)
 
-    def plain(self, x: Tensor, t: Tensor, text: Tensor, mask: Tensor, rope) -> Tensor:
+    def velocity(self, x: Tensor, t: Tensor, text: Tensor, mask: Tensor, positions) -> Tensor:
         replace = None
         if self.options.checkpoint_gradients:
 
@@ -64,7 +67,8 @@ class Trainer:
                 return checkpoint(run, tokens, use_reentrant=False)
 
             replace = {i: recompute for i in range(self.run.model.config.n_layers)}
-        return self.run.model.velocity(x, t, text, mask, rope=rope, replace=replace)
+        attend = folded_attention if x.device.type == "cpu" else None
+        return self.run.model.velocity(x, t, text, mask, attend=attend, replace=replace, positions=positions)
 
     def text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Return features and mask of the frozen text encoder, padded to a multiple of TEXT_TOKENS."""
@@ -86,10 +90,11 @@ class Trainer:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * self.schedule(run.step, spent)
         text, mask = self.text(batch.prompts)
+        positions = batch.positions and [p.to(self.device) for p in batch.positions]
         generator = torch.Generator().manual_seed(1_000_003 * self.options.seed + run.step)
         with torch.autocast(self.device.type, torch.bfloat16):
             loss = flow_loss(
-                lambda x, t: self.forward(x, t, text, mask, batch.rope), batch.pictures.to(self.device), generator
+                lambda x, t: self.velocity(x, t, text, mask, positions), batch.pictures.to(self.device), generator
             )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)

@@ -12,7 +12,7 @@ from . import sources
 from .concepts import EMOJI, LANGUAGES
 from .pictures import render
 
-SIZES = (64, 96, 128, 256)
+SIZES = (32, 64, 96, 128, 256)
 HELD_OUT = 0.1
 
 
@@ -38,16 +38,15 @@ def concept_table(names: dict[str, dict[str, list[str]]], emoji: tuple[str, ...]
 
 
 def corpus(names: dict[str, dict[str, list[str]]], table: dict) -> list[tuple[str, str, list[str]]]:
-    """Return (emoji, language, words) of every emoji that CLDR names, for the text encoder, nothing held out in it.
+    """Return (emoji, language, words) of every emoji that CLDR names, for the text encoder, without held-out pairs.
 
-    A held-out name is dropped in its language wherever it stands, also as a keyword of another emoji.
+    A held-out concept is in no row of its language; its name may still be a keyword of another emoji there.
     """
     held = {tuple(pair) for pair in table["held_out"]}
-    banned = {(language, table["words"][e][language][0].casefold()) for e, language in held}
     rows = []
     for e in sorted(names):
         for language in LANGUAGES:
-            words = [w for w in names[e].get(language, []) if (language, w.casefold()) not in banned]
+            words = names[e].get(language, [])
             if words and (e, language) not in held:
                 rows.append((e, language, words))
     return rows

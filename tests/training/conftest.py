@@ -26,7 +26,7 @@ def cache(tmp_path_factory):
     rows = [["🎾", x, ["tennis ball", "sport"]] for x in LANGUAGES]
     rows += [[e, x, words[e][x]] for e in emoji for x in LANGUAGES if (e, x) != ("🔴", "fr")]
     (folder / "corpus.json").write_text(json.dumps(rows), "utf-8")
-    for size in (64, 96):
+    for size in (32, 64, 96):
         pictures = np.zeros((3, size, size, 4), np.uint8)
         for picture, colour in zip(pictures, COLOURS.values(), strict=True):
             picture[size // 4 : -size // 4, size // 4 : -size // 4] = (*colour, 255)

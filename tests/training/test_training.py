@@ -93,8 +93,9 @@ def test_the_loss_is_zero_for_the_true_velocity_and_times_lie_between_0_and_1():
         return (data - x) / (1 - t[:, None, None, None])  # the line from x at t to the data at 1
 
     assert flow_loss(exact, data, torch.Generator().manual_seed(0)) < 1e-6
-    t = draw_times(2000, torch.Generator().manual_seed(0))
-    assert 0 <= t.min() and t.max() <= 1 and abs(t.mean() - 0.5) < 0.03
+    for centre, mean in ((0.0, 0.5), (-0.4, 0.434)):
+        t = draw_times(2000, torch.Generator().manual_seed(0), centre)
+        assert 0 <= t.min() and t.max() <= 1 and abs(t.mean() - mean) < 0.03
 
 
 def test_schedule_and_average():
