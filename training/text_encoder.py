@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import GemmaConfig, GemmaForCausalLM
 
-from .captions import Caption, Captions
 from .concepts import COLOURS
 from .optimisation import Warmup
 from .prepare import default_cache
+from .texts import Texts
 from .tokenizer import train_tokenizer
 
 LAYER = -2
@@ -63,28 +63,6 @@ class Slots(nn.Module):
         return first, second, self.colour(features)
 
 
-class Texts:
-    """Training captions: the demo's own in all their forms, mixed with every other emoji that CLDR names."""
-
-    def __init__(self, table: dict, corpus: list):
-        self.captions = Captions(table)
-        others = sorted({row[0] for row in corpus} - set(table["emoji"]))
-        self.number = {e: i for i, e in enumerate([*table["emoji"], *others])}
-        self.rows = [row for row in corpus if row[0] not in self.captions.words]
-
-    def draw(self, chance: random.Random) -> Caption:
-        form = chance.random()
-        if form < 0.35:
-            return self.captions.draw("single", chance)
-        if form < 0.5:
-            return self.captions.draw("background", chance)
-        if form < 0.65:
-            return self.captions.draw("pair", chance)
-        emoji, _, words = chance.choice(self.rows)
-        text = words[0] if chance.random() < 0.4 else ", ".join(chance.sample(words, min(len(words), 3)))
-        return Caption(text, (self.number[emoji],))
-
-
 def token_batch(tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
     """Return ids and mask (B, L) of texts, BOS first, padded on the right."""
     rows = [tokenizer.encode(text).ids[:MAX_TOKENS] for text in texts]
@@ -94,21 +72,26 @@ def token_batch(tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
     return ids, ids != 0
 
 
-def by_length(ids: Tensor, mask: Tensor, targets: Tensor, parts: int = 4) -> list[tuple[Tensor, Tensor, Tensor]]:
+def by_length(ids: Tensor, mask: Tensor, meant: Tensor, targets: Tensor, parts: int = 4) -> list[tuple[Tensor, ...]]:
     """Split a batch into parts of like length, each cut to its longest: most captions are short."""
     rows = mask.sum(1).argsort().chunk(parts)
     longest = [int(mask[row].sum(1).max()) for row in rows]
-    return [(ids[row, :n], mask[row, :n], targets[:, row]) for row, n in zip(rows, longest, strict=True)]
+    return [(ids[row, :n], mask[row, :n], meant[row], targets[:, row]) for row, n in zip(rows, longest, strict=True)]
 
 
-def losses(model: GemmaForCausalLM, slots: Slots, ids: Tensor, mask: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the contrastive loss of a batch and the language-model loss of its first eighth; targets (3, B)."""
+def losses(
+    model: GemmaForCausalLM, slots: Slots, ids: Tensor, mask: Tensor, meant: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the contrastive loss of a batch and the language-model loss of its first eighth.
+
+    meant (B, concepts + 1) are the probabilities of the first concept, targets (2, B) second concept and colour.
+    """
     states = model.model(ids, attention_mask=mask.long(), output_hidden_states=True)
     weights = mask[..., None].float()
     mean = (states.hidden_states[LAYER].float() * weights).sum(1) / weights.sum(1)
     contrastive = sum(
-        factor * F.cross_entropy(logits, target, label_smoothing=0.02)
-        for factor, logits, target in zip((1.0, 0.5, 0.5), slots(mean), targets, strict=True)
+        factor * F.cross_entropy(logits, target)
+        for factor, logits, target in zip((1.0, 0.5, 0.5), slots(mean), (meant, *targets), strict=True)
     )
     few = max(1, len(ids) // 8)
     logits = model.lm_head(states.last_hidden_state[:few, :-1])
@@ -116,42 +99,52 @@ def losses(model: GemmaForCausalLM, slots: Slots, ids: Tensor, mask: Tensor, tar
     return contrastive, F.cross_entropy(logits.flatten(0, 1).float(), following.flatten(), ignore_index=-100)
 
 
-def train(cache: Path, out: Path, steps: int, batch: int, minutes: float, seed: int = 0, device: str = "cpu") -> None:
-    """Train tokenizer and model on the prepared data and write an HF folder; `minutes` ends the schedule early."""
-    torch.manual_seed(seed)
-    chance = random.Random(seed)
-    table, corpus = (json.loads((cache / name).read_text("utf-8")) for name in ("concepts.json", "corpus.json"))
-    texts = Texts(table, corpus)
+def start(texts: Texts, corpus: list, chance: random.Random) -> tuple[GemmaForCausalLM, Tokenizer]:
+    """Return an untrained model and the tokenizer made for its texts."""
     lines = [word for _, _, words in corpus for word in words] + [e for e in texts.number for _ in range(3)]
-    lines += [texts.captions.draw("background", chance).text for _ in range(5000)]
-    lines += [texts.captions.draw("pair", chance).text for _ in range(5000)]
+    lines += [texts.captions.draw(kind, chance).text for kind in ("background", "pair") for _ in range(5000)]
     tokenizer = train_tokenizer(lines, VOCABULARY)
-    model = language_model(tokenizer.get_vocab_size()).to(device)
+    return language_model(tokenizer.get_vocab_size()), tokenizer
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train tokenizer and model on the prepared data and write an HF folder."""
+    torch.manual_seed(options.seed)
+    chance, device = random.Random(options.seed), options.device
+    names = ("concepts.json", "corpus.json")
+    table, corpus = (json.loads((options.cache / name).read_text("utf-8")) for name in names)
+    texts = Texts(table, corpus)
+    if options.start:
+        model = GemmaForCausalLM.from_pretrained(options.start, dtype=torch.float32)
+        tokenizer = Tokenizer.from_file(str(options.start / "tokenizer.json"))
+    else:
+        model, tokenizer = start(texts, corpus, chance)
+    model, alike = model.to(device), texts.likeness()
     slots = Slots(model.config.hidden_size, len(texts.number)).to(device)
     parameters = [*model.parameters(), *slots.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule, start = Warmup(60, cooldown=0.6), time.monotonic()
-    progress = tqdm(range(steps), desc="text encoder", mininterval=5)
+    optimizer = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule, began = Warmup(60, cooldown=0.6), time.monotonic()
+    progress = tqdm(range(options.steps), desc="text encoder", mininterval=5)
     for step in progress:
-        spent = max(step / steps, (time.monotonic() - start) / (60 * minutes))
+        spent = max(step / options.steps, (time.monotonic() - began) / (60 * options.minutes))
         if spent >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = 3e-3 * schedule(step, spent)
-        drawn = [texts.draw(chance) for _ in range(batch)]
-        ids, mask = (x.to(device) for x in token_batch(tokenizer, [caption.text for caption in drawn]))
+            group["lr"] = options.rate * schedule(step, spent)
+        drawn, meant = zip(*(texts.draw(chance) for _ in range(options.batch)), strict=True)
+        ids, mask = token_batch(tokenizer, [caption.text for caption in drawn])
         second = [caption.concepts[1] if len(caption.concepts) > 1 else len(texts.number) for caption in drawn]
-        targets = torch.tensor([[c.concepts[0] for c in drawn], second, [c.colour + 1 for c in drawn]], device=device)
+        targets = torch.tensor([second, [caption.colour + 1 for caption in drawn]])
         optimizer.zero_grad()
-        for part in by_length(ids, mask, targets):
+        for part in by_length(ids, mask, texts.targets(meant, alike), targets):
             with torch.autocast(device, torch.bfloat16):
-                contrastive, following = losses(model, slots, *part)
-            ((contrastive + 0.1 * following) * len(part[0]) / batch).backward()
+                contrastive, following = losses(model, slots, *(x.to(device) for x in part))
+            ((contrastive + 0.1 * following) * len(part[0]) / options.batch).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if step % 20 == 0:
             progress.set_postfix(contrastive=f"{contrastive.item():.3f}", words=f"{following.item():.3f}")
-    save(model, tokenizer, out)
+    save(model, tokenizer, options.out)
 
 
 def save(model: GemmaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
@@ -167,16 +160,22 @@ def save(model: GemmaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
         (out / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
-def main() -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=default_cache())
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="what stage 1 wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--start", type=Path, help="folder of an earlier result to go on from (default: untrained)")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")
     parser.add_argument("--minutes", type=float, default=10, help="the schedule is shortened to end by then")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
-    train(arguments.cache, arguments.out, arguments.steps, arguments.batch, arguments.minutes, device=arguments.device)
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    train(parse())
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from lumina_next.training.folder import FolderBatches
 from lumina_next.training.pictures import canvas, on_background, to_pixels, to_tensor
 from lumina_next.training.prepare import concept_table, corpus, is_held_out
 from lumina_next.training.publish import write_sheets
+from lumina_next.training.texts import Texts
 
 
 def table(cache):
@@ -134,3 +135,20 @@ def test_published_sheets_are_read_back_by_the_benchmark(tmp_path):
     assert truth.count == 11 and len(truth.emoji) == 9
     for size, pictures in drawn.items():
         assert (truth.rgba(size) == pictures).all()
+
+
+def test_a_word_means_every_emoji_that_has_it_and_partly_those_like_them(cache):
+    corpus = [
+        ["🚀", "en", ["rocket", "space"]],
+        ["🧑", "en", ["astronaut", "rocket", "space"]],
+        ["🧑", "es", ["astronauta", "cohete"]],
+        ["🍇", "en", ["grapes", "fruit"]],
+    ]
+    empty = {"emoji": [], "words": {}, "held_out": [], "languages": ["en", "es"]}
+    texts = Texts(empty, corpus)
+    rocket, astronaut, grapes = (texts.number[e] for e in "🚀🧑🍇")
+    assert texts.meanings["en", "rocket"] == {rocket, astronaut} and texts.meanings["es", "cohete"] == {astronaut}
+    alike = texts.likeness(neighbours=2)
+    assert alike[astronaut, rocket] == 1 and alike[rocket, astronaut] == 1 and alike[grapes].sum() == 0
+    (target,) = texts.targets([{astronaut}], alike, share=0.25)
+    assert target[astronaut] == 0.75 and target[rocket] == 0.25 and len(target) == 4

@@ -131,7 +131,9 @@ def test_the_tokenizer_has_every_script_and_no_byte_token_can_be_typed():
 
 def test_the_text_encoder_trains_and_loads(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(text_encoder, "VOCABULARY", 500)
-    text_encoder.train(cache, tmp_path, steps=3, batch=8, minutes=1)
+    for start in ([], ["--start", str(tmp_path)]):
+        options = ["--cache", str(cache), "--out", str(tmp_path), "--steps", "3", "--batch", "8", *start]
+        text_encoder.train(text_encoder.parse(options))
     encoder = load_text_encoder(tmp_path)
     features, mask = encoder(["red ball en", ""])
     assert features.shape[-1] == encoder.width == 128 and mask.sum(1).tolist()[1] == 1
