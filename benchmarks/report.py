@@ -32,12 +32,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write_results(folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]]) -> None:
+def write_results(
+    folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]], title: str = "Quality"
+) -> None:
     """Write name.json and name.md with the bars and one table a section."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"settings": settings, "sections": sections}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    parts = ["# Quality", ", ".join(f"{key}: {value}" for key, value in settings.items())]
+    parts = [f"# {title}", ", ".join(f"{key}: {value}" for key, value in settings.items())]
     reached = bars(sections)
     parts += [table(reached)] if reached else []
     parts += [f"## {title}\n\n{table(rows)}" for title, rows in sections.items()]
