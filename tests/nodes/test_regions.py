@@ -177,7 +177,20 @@ def test_the_negative_prompt_modulates_its_own_pass():
     torch.testing.assert_close(pooled[0], prompt(6, 1)[0][0].mean(1))
 
 
-def test_it_compiles_and_survives_an_attention_override():
+def test_it_acts_together_with_the_patch_nodes():
+    from lumina_next.nextdit import ContextDrop
+    from lumina_next.nodes.adapter.context_drop import drop_context
+    from lumina_next.nodes.adapter.scaled_rope import scale_rope
+
+    model = load_own()
+    scaled, _ = scale_rope(model, "interpolation", 128)
+    for patched in (scaled, drop_context(model, ContextDrop(2, "none"))):
+        both = sample(patched, positive=two_regions())
+        assert torch.isfinite(both).all()
+        assert not torch.equal(both, sample(patched)) and not torch.equal(both, sample(model, positive=two_regions()))
+
+
+def test_it_compiles():
     model = load_own()
     torch.testing.assert_close(
         sample(compiled(model), positive=two_regions(), steps=2), sample(model, positive=two_regions(), steps=2)
