@@ -1,6 +1,6 @@
 """Count how often each region of a picture shows its own prompt: `python -m lumina_next.benchmarks.regions`.
 
-Writes benchmarks/results/regions.md and .json, and picture grids to docs/pictures/.
+Writes benchmarks/results/regions.md and .json, the tables in docs/regions.md, and picture grids to docs/pictures/.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from ..samplers import guide, integrate, times
 from ..training.concepts import LEFT_OF
 from ..training.sampling import noise
 from .metrics import rate
-from .report import write_grid, write_results
+from .report import put_results, write_grid, write_results
 from .sections import BASE, Bench
 from .truth import DEMO, Truth
 
@@ -169,12 +169,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--text-encoder", type=Path, default=DEMO / "text_encoders" / "lumina-next-demo")
     add("--pictures", type=int, default=100, help="random pictures a row")
     add("--steps", type=int, default=10)
-    add("--guidance", type=float, default=2.0)
+    add("--guidance", type=float, default=4.0)
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the networks compute in")
     add("--layouts", nargs="*", help="words in the names of the layouts to draw (default: all)")
     add("--methods", nargs="*", help="words in the names of the methods to run (default: all)")
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     add("--grids", type=Path, default=ROOT / "docs" / "pictures", help="where picture grids go")
+    add("--page", type=Path, default=ROOT / "docs" / "regions.md", help="whose tables are replaced")
     return parser.parse_args(arguments)
 
 
@@ -202,6 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
         results.setdefault(layout.name, []).append(measure(bench, layout, method, options.pictures))
         settings["seconds"] = round(time.monotonic() - start)
         write_results(options.results, "regions", settings, results, title="Regional prompts")
+    put_results(options.page, settings, results)
     for layout in LAYOUTS:
         drawn = [samples for name, samples in bench.pictures.items() if name.startswith(f"{layout.name}, ")]
         if drawn:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import comfy.conds
 import comfy.latent_formats
 import comfy.model_base
 import comfy.supported_models_base
@@ -110,6 +111,8 @@ class LuminaNext(comfy.model_base.BaseModel):
         mask = kwargs.get("attention_mask")
         if prompts is None:
             return out | text_conds(features, mask)
+        if prompts.zeroed(features):
+            return out | text_conds(features, mask) | {KEY: comfy.conds.CONDConstant(None)}
         return out | regional_conds(prompts, features, mask, kwargs["noise"], kwargs["device"], self.model_sampling)
 
     def process_latent_in(self, latent: Tensor) -> Tensor:

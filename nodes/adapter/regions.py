@@ -48,9 +48,14 @@ class RegionalPrompt:
 class RegionalPrompts(comfy.conds.CONDConstant):
     """What the node leaves in `model_conds`; using it as it is means that the model knows nothing of regions."""
 
-    def __init__(self, cond: tuple[RegionalPrompt, ...], summed: bool = False):
+    def __init__(self, cond: tuple[RegionalPrompt, ...], summed: bool, features: Tensor):
         super().__init__(cond)
         self.summed = summed
+        self.had_text = bool(features.any())  # of the global prompt
+
+    def zeroed(self, features: Tensor) -> bool:
+        """Tell whether Conditioning (Zero Out) has come after the regions, which are to be silent with the rest."""
+        return self.had_text and not features.any()
 
     def process_cond(self, batch_size, **kwargs):
         raise ValueError(
@@ -67,32 +72,34 @@ def add_region(conditioning: list, region: list, mask: Tensor | None, summed: bo
     `settings` are strength, global_weight, start_percent and end_percent. Raises ValueError for settings out of range,
     a region that carries what a region cannot have, and regions of both maths in one conditioning.
     """
-    new = tuple(_region(features, options, mask, **settings) for features, options in region)
+    new = tuple(_region(features, options, mask, summed, **settings) for features, options in region)
     out = []
     for features, options in conditioning:
         conds = options.get("model_conds", {})
         before = conds.get(KEY)
         if before is not None and before.summed != summed:
             raise ValueError("the regions of one conditioning need the same maths: set it alike on all of their nodes")
-        prompts = RegionalPrompts((() if before is None else before.cond) + new, summed)
+        prompts = RegionalPrompts((() if before is None else before.cond) + new, summed, features)
         out.append([features, options | {"model_conds": conds | {KEY: prompts}}])
     return out
 
 
-def _region(features: Tensor, options: dict, mask: Tensor | None, strength, global_weight, start_percent, end_percent):
+def _region(features: Tensor, options: dict, mask, summed: bool, strength, global_weight, start_percent, end_percent):
     other = sorted(set(options) - CARRIED - STOCK)
     if other:
         raise ValueError(
             f"a region cannot have {', '.join(other)} of its own, since all regions share one pass of the model; set "
             "that on the global prompt (input conditioning) instead"
         )
-    masks = [m if m.ndim == 3 else m.unsqueeze(0) for m in (options.get("mask"), mask) if m is not None]
+    masks = [m.reshape(-1, *m.shape[-2:]) for m in (options.get("mask"), mask) if m is not None]
     start = max(start_percent, options.get("start_percent", 0.0))
     end = min(end_percent, options.get("end_percent", 1.0))
     if start > end:
         raise ValueError(f"a region's start_percent ({start:g}) is after its end_percent ({end:g}); swap them")
     strength = strength * options.get("strength", 1.0) * options.get("mask_strength", 1.0)
-    Region(features.shape[1], strength, global_weight)  # refuses bad values now, not while sampling
+    Regions(
+        1, (Region(features.shape[1], strength, global_weight),), summed
+    )  # refuses bad values now, not while sampling
     return RegionalPrompt(
         features,
         options.get("attention_mask"),

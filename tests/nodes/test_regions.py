@@ -177,6 +177,30 @@ def test_the_negative_prompt_modulates_its_own_pass():
     torch.testing.assert_close(pooled[0], prompt(6, 1)[0][0].mean(1))
 
 
+def test_zero_out_silences_the_regions_too(stock):
+    model = load_own()
+    (negative,) = stock.ConditioningZeroOut().zero_out(two_regions())
+    (plain,) = stock.ConditioningZeroOut().zero_out(prompt(6))
+    torch.testing.assert_close(sample(model, negative=negative), sample(model, negative=plain), atol=1e-4, rtol=1e-3)
+    empty = add(plain, prompt(3, 2), half("left"))  # regions around no global prompt stay
+    assert not torch.equal(sample(model, positive=empty), sample(model, positive=plain))
+
+
+def test_a_negative_as_in_the_reference_attends_everywhere_and_is_modulated_by_the_global_prompt():
+    model = load_own()
+    negative = add(prompt(6), prompt(4, 8), maths="reference")
+    _, seen = calls_of(model, two_regions(maths="reference"), negative=negative, steps=1)
+    network, pooled = model.model.diffusion_model, []
+    x, t, context, mask, kwargs = next(call for call in seen if len(call[4]["regions"].regions) == 1)
+    hook = network.cap_embedder.register_forward_pre_hook(lambda _, args: pooled.append(args[0]))
+    with torch.no_grad():
+        got = -network(x, 1 - t, context, mask, **kwargs)
+        expected = network.velocity(x, t, prompt(4, 8)[0][0], pooled=prompt(6)[0][0].mean(1))
+    hook.remove()
+    torch.testing.assert_close(pooled[0], prompt(6)[0][0].mean(1))
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
 def test_it_acts_together_with_the_patch_nodes():
     from lumina_next.nextdit import ContextDrop
     from lumina_next.nodes.adapter.context_drop import drop_context
@@ -216,7 +240,9 @@ def test_what_a_region_cannot_be_is_refused():
     with pytest.raises(ValueError, match="text features are 7 wide"):
         sample(load_own(), positive=add(prompt(6), [[torch.zeros(1, 3, 7), {}]]))
     with pytest.raises(ValueError, match="set every global_weight to 0"):
-        sample(load_own(), positive=add(prompt(6), prompt(3), maths="reference", global_weight=0.5))
+        add(prompt(6), prompt(3), maths="reference", global_weight=0.5)
+    with pytest.raises(ValueError, match="strength of at least 0"):
+        add(prompt(6), prompt(3), strength=-1.0)
 
 
 def test_the_stock_nodes_own_regions_average_velocities_outside_of_the_network(stock):
