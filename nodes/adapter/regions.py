@@ -95,11 +95,13 @@ def _region(features: Tensor, options: dict, mask, summed: bool, strength, globa
     start = max(start_percent, options.get("start_percent", 0.0))
     end = min(end_percent, options.get("end_percent", 1.0))
     if start > end:
-        raise ValueError(f"a region's start_percent ({start:g}) is after its end_percent ({end:g}); swap them")
+        raise ValueError(
+            f"a region would never act: its start_percent ({start:g}) is after its end_percent ({end:g}), a timestep "
+            "range that came with its prompt included. Swap them, or widen one"
+        )
     strength = strength * options.get("strength", 1.0) * options.get("mask_strength", 1.0)
-    Regions(
-        1, (Region(features.shape[1], strength, global_weight),), summed
-    )  # refuses bad values now, not while sampling
+    # refuses bad values now, not while sampling
+    Regions(1, (Region(features.shape[1], strength, global_weight),), summed)
     return RegionalPrompt(
         features,
         options.get("attention_mask"),
