@@ -12,6 +12,7 @@ from ..training.pictures import to_pixels
 from .bars import bars
 
 UNITS = {"identity": "%", "one object": "%", "psnr": "dB", "both, in order": "%", "left": "%", "right": "%"}
+MEASURED = "<!-- measured: written by the command above -->"
 HEADS = {"psnr": "PSNR", "perceptual": "perceptual (GMSD) ↓", "sharpness": "sharpness ÷ true"}
 
 
@@ -32,16 +33,31 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write_results(folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]]) -> None:
+def write_results(
+    folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]], title: str = "Quality"
+) -> None:
     """Write name.json and name.md with the bars and one table a section."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"settings": settings, "sections": sections}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    parts = ["# Quality", ", ".join(f"{key}: {value}" for key, value in settings.items())]
+    parts = [f"# {title}", ", ".join(f"{key}: {value}" for key, value in settings.items())]
     reached = bars(sections)
     parts += [table(reached)] if reached else []
     parts += [f"## {title}\n\n{table(rows)}" for title, rows in sections.items()]
     (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n", "utf-8")
+
+
+def put_results(page: Path, settings: dict[str, Any], sections: dict[str, list[dict]]) -> None:
+    """Replace what stands between the two MEASURED marks of a page by the settings and one table a section.
+
+    Raises ValueError if the page lacks the marks.
+    """
+    parts = page.read_text("utf-8").split(MEASURED)
+    if len(parts) != 3:
+        raise ValueError(f"{page} needs exactly two lines {MEASURED}, between which the tables go")
+    lines = ["Settings: " + ", ".join(f"{key}: {value}" for key, value in settings.items()) + "."]
+    lines += [f"### {title[0].upper()}{title[1:]}\n\n{table(rows)}" for title, rows in sections.items()]
+    page.write_text(parts[0] + "\n\n".join([MEASURED, *lines, MEASURED]) + parts[2], "utf-8")
 
 
 def write_grid(file: Path, rows: list[Tensor], columns: int, enlarge: int = 1) -> None:

@@ -6,9 +6,12 @@ from .channel_guidance import ChannelGuidance
 from .context_drop import DropContext
 from .flow_sampler import FlowSampler
 from .flow_schedule import FlowSchedule
+from .grid_mask import GridMask
 from .load_model import LoadModel
 from .load_text_encoder import LoadTextEncoder
+from .regional_prompt import RegionalPrompt
 from .scaled_rope import ScaledRope
+from .visual_anagram import VisualAnagram
 
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
@@ -18,6 +21,9 @@ NODES: list[type[io.ComfyNode]] = [
     ChannelGuidance,
     ScaledRope,
     DropContext,
+    RegionalPrompt,
+    GridMask,
+    VisualAnagram,
 ]
 
 

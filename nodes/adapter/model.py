@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import comfy.conds
 import comfy.latent_formats
 import comfy.model_base
 import comfy.supported_models_base
@@ -15,6 +16,7 @@ from ...nextdit.image import NextDiT
 from ...nextdit.keys import to_model_keys, to_reference_keys
 from .attention import core_attend
 from .conditioning import text_conds
+from .regions import KEY, regional_arguments, regional_conds
 
 IMAGE_MODEL = "lumina_next"  # what detection calls this family in ComfyUI's unet_config
 
@@ -30,7 +32,8 @@ class Network(NextDiT):
 
     `train_tokens` is the tokens per side that the checkpoint says it was trained with, None if it does not say.
     The pack's patch nodes add `rope`, `drop` and `dropping` to the call, for nextdit's velocity: as arguments, since
-    core's compile node does not notice when transformer_options change.
+    core's compile node does not notice when transformer_options change. Regional prompts come as conds: `regions` and
+    `region_masks`.
     """
 
     def __init__(self, image_model=None, dtype=None, device=None, operations=None, train_tokens=None, **fields):
@@ -45,17 +48,20 @@ class Network(NextDiT):
         ).execute(x, timesteps, context, attention_mask, control, transformer_options, **kwargs)
 
     def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
+        t, attend = 1.0 - timesteps, core_attend(transformer_options)
+        regions, masks = kwargs.get("regions"), kwargs.get("region_masks")
         return -self.velocity(
             x,
-            1.0 - timesteps,
+            t,
             context,
             attention_mask,
             rope=kwargs.get("rope"),
             drop=kwargs.get("drop"),
             dropping=kwargs.get("dropping", 0),
-            attend=core_attend(transformer_options),
+            attend=attend,
             replace=block_replacements(transformer_options),
             positions=self.shifted_positions(x, transformer_options.get("rope_options")),
+            **regional_arguments(regions, masks, context, attention_mask, t, self.patch_size, attend),
         )
 
     def shifted_positions(self, x: Tensor, options: dict | None) -> list[Tensor] | None:
@@ -99,8 +105,15 @@ class LuminaNext(comfy.model_base.BaseModel):
         features = kwargs.get("cross_attn")
         if features is None:
             raise ValueError("Lumina-Next needs text conditioning: connect CLIP Text Encode to the sampler")
-        self.diffusion_model.check(self.diffusion_model.config.in_channels, features.shape[-1])
-        return out | text_conds(features, kwargs.get("attention_mask"))
+        prompts = kwargs.get("model_conds", {}).get(KEY)
+        for text in (features, *(prompt.features for prompt in (prompts.cond if prompts else ()))):
+            self.diffusion_model.check(self.diffusion_model.config.in_channels, text.shape[-1])
+        mask = kwargs.get("attention_mask")
+        if prompts is None:
+            return out | text_conds(features, mask)
+        if prompts.zeroed(features):
+            return out | text_conds(features, mask) | {KEY: comfy.conds.CONDConstant(None)}
+        return out | regional_conds(prompts, features, mask, kwargs["noise"], kwargs["device"], self.model_sampling)
 
     def process_latent_in(self, latent: Tensor) -> Tensor:
         self.diffusion_model.check(latent.shape[1], self.diffusion_model.config.text_dim)

@@ -15,6 +15,9 @@ NODES = {
     "LuminaNextChannelGuidance",
     "LuminaNextScaledRope",
     "LuminaNextContextDrop",
+    "LuminaNextRegionalPrompt",
+    "LuminaNextGridMask",
+    "LuminaNextVisualAnagram",
 }
 HEAVY = ("transformers.models", "flash_attn", "diffusers", "torchdiffeq")
 

@@ -1,5 +1,6 @@
 """A real ComfyUI's modules in this process, set up as its main.py does, for tests of single nodes and adapters."""
 
+import importlib
 import sys
 
 import pytest
@@ -32,3 +33,11 @@ def pack():
     from lumina_next.nodes import LuminaNextExtension
 
     asyncio.run(LuminaNextExtension().on_load())
+
+
+@pytest.fixture(scope="session")
+def stock():
+    """ComfyUI's module of stock nodes, under whose name pytest has put this folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "nodes", raising=False)
+        return importlib.import_module("nodes")

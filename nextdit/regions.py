@@ -1,0 +1,142 @@
+"""Several prompts in one picture: each region's text is heard by its own image tokens, self-attention stays global."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .tokens import masked_mean
+
+Cross = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""Attention to the text, as `NextDiT.velocity(cross=…)` takes it: the arguments and result of an `Attend`."""
+
+ROUNDING = 1e-6  # what 1 − sigma in float32 may be off by, where a step lies on a limit
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region's text and how much it is heard.
+
+    `tokens` is the length of its text; `strength` its weight against other regions, below 1 also against the global
+    prompt; `global_weight` the share of itself that it leaves to the global prompt; it acts at times start ≤ t < end.
+    Raises ValueError for values out of range.
+    """
+
+    tokens: int
+    strength: float = 1.0
+    global_weight: float = 0.0
+    start: float = -math.inf
+    end: float = math.inf
+
+    def __post_init__(self):
+        if self.tokens < 1 or self.strength < 0.0 or not 0.0 <= self.global_weight <= 1.0:
+            raise ValueError(
+                "a region needs at least 1 text token, a strength of at least 0 and a global_weight between 0 and 1; "
+                f"got tokens {self.tokens}, strength {self.strength:g}, global_weight {self.global_weight:g}"
+            )
+        if self.start > self.end:
+            raise ValueError(f"a region cannot end (t = {self.end:g}) before it starts (t = {self.start:g})")
+
+
+@dataclass(frozen=True)
+class Regions:
+    """A global prompt and regions, whose texts follow one another in one sequence, the global prompt's first.
+
+    `summed` selects the maths of the reference's compositional demo (its row and column mix-up aside): regions are
+    hard, overlaps add up, and the global prompt acts through the pooled feature only.
+    """
+
+    global_tokens: int
+    regions: tuple[Region, ...]
+    summed: bool = False
+
+    def __post_init__(self):
+        if self.summed and any(region.global_weight for region in self.regions):
+            raise ValueError(
+                "the reference's maths lets no image token attend to the global prompt; set every global_weight to 0"
+            )
+
+    def spans(self) -> list[slice]:
+        """Return where the global prompt's and each region's tokens lie in the sequence."""
+        spans, start = [], 0
+        for length in (self.global_tokens, *(region.tokens for region in self.regions)):
+            spans.append(slice(start, start + length))
+            start += length
+        return spans
+
+    def pooled(self, text: Tensor, text_mask: Tensor | None) -> Tensor:
+        """Return the mean feature (B, D) of the global prompt in text (B, L, D), which modulates all layers."""
+        span = self.spans()[0]
+        return masked_mean(text[:, span], None if text_mask is None else text_mask[:, span])
+
+    def weights(self, masks: Tensor, t: Tensor, patch_size: int) -> Tensor:
+        """Return how much each image token hears the global prompt and each region, (B, 1 + R, N) float32.
+
+        masks (B or 1, R, H, W) in [0, 1] at the latent's size, t (B,). By default the weights of a token add up to 1:
+        where regions overlap they share, where they cover a token in part or not at all the global prompt has the rest.
+        """
+        covered = to_tokens(masks, patch_size)  # (B or 1, R, N)
+        limits = t.new_tensor([(region.start, region.end) for region in self.regions])  # (R, 2)
+        reached = (t[:, None] + ROUNDING)[..., None] >= limits  # (B, R, 2)
+        active = reached[..., 0] & ~reached[..., 1]
+        strength = covered.new_tensor([region.strength for region in self.regions])
+        if self.summed:
+            covered = (covered > 0.5).float()
+        covered = covered * (strength * active)[..., None]  # (B, R, N)
+        if self.summed:
+            return torch.cat([torch.zeros_like(covered[:, :1]), covered], dim=1)
+        covered = covered / covered.sum(dim=1, keepdim=True).clamp(min=1.0)
+        kept = covered.new_tensor([1.0 - region.global_weight for region in self.regions])
+        heard = covered * kept[:, None]
+        return torch.cat([1.0 - heard.sum(dim=1, keepdim=True), heard], dim=1)
+
+    def cross(self, weights: Tensor, attend: Cross) -> Cross:
+        """Return the attention to the texts under weights (B, 1 + R, N): that of each, weighted token by token."""
+        texts = [item for item in enumerate(self.spans()) if not (self.summed and item[0] == 0)]
+
+        def attend_regions(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+            out = torch.zeros_like(q)
+            for i, span in texts:
+                own = None if mask is None else mask[..., span]
+                heard = weights[:, i, :, None].to(q.dtype).unsqueeze(1)  # (B, 1, N, 1): the same for every head
+                out = out + heard * attend(q, k[:, :, span], v[:, :, span], own)
+            return out
+
+        return attend_regions
+
+
+def to_tokens(masks: Tensor, patch_size: int) -> Tensor:
+    """Average masks (B, R, H, W) over the pixels of each image token, (B, R, N); padding does not count."""
+    return F.avg_pool2d(masks.float(), patch_size, ceil_mode=True).flatten(2)
+
+
+def grid_cell(rows: int, columns: int, row: int, column: int, height: int, width: int, feather: float = 0.0) -> Tensor:
+    """Return the mask (height, width) of one cell of a grid, counted from 0; the cells' masks add up to 1 everywhere.
+
+    `feather` is the width of the soft edge between two cells, in parts of a cell. Raises ValueError for a cell outside
+    of the grid, more cells than pixels, and a feather outside of [0, 1].
+    """
+    if not (0 <= row < rows and 0 <= column < columns):
+        raise ValueError(f"row {row + 1}, column {column + 1} is outside of a grid of {rows} rows, {columns} columns")
+    if rows > height or columns > width:
+        raise ValueError(f"{height}×{width} pixels are too few for {rows} rows and {columns} columns")
+    if not 0.0 <= feather <= 1.0:
+        raise ValueError(f"feather is a part of a cell, between 0 and 1, got {feather:g}")
+    return torch.outer(_band(rows, row, height, feather), _band(columns, column, width, feather))
+
+
+def _band(count: int, index: int, length: int, feather: float) -> Tensor:
+    """Return the weights (length,) of one of `count` equal bands: 1 inside, linear edges towards its neighbours."""
+    cell = length / count
+    centres = torch.arange(length) + 0.5
+    ramp = max(feather * cell, 1e-6)
+
+    def after(edge: int) -> Tensor:  # 0 before an edge between two cells, 1 after it; the picture's border is none
+        if edge in (0, count):
+            return torch.full((length,), float(edge == 0))
+        return ((centres - edge * cell) / ramp + 0.5).clamp(0.0, 1.0)
+
+    return after(index) - after(index + 1)
