@@ -42,12 +42,13 @@ class Bucket:
 
 
 BUCKETS = (
-    # what is where, from pictures that cost a quarter
-    Bucket(32, 32, 32, 0.55, ends=0.15),
-    Bucket(32, 64, 32, 0.30, ends=0.15),
-    Bucket(64, 64, 64, 0.72, begins=0.12),
-    Bucket(64, 128, 64, 0.20, begins=0.15),
-    Bucket(96, 96, 96, 0.08, begins=0.5),
+    # what is what and which is where, from pictures that cost a quarter
+    Bucket(32, 32, 32, 0.55, ends=0.22),
+    Bucket(32, 64, 32, 0.30, ends=0.22),
+    Bucket(32, 64, 32, 0.07, begins=0.22),
+    Bucket(64, 64, 64, 0.68, begins=0.2),
+    Bucket(64, 128, 64, 0.18, begins=0.22),
+    Bucket(96, 96, 96, 0.07, begins=0.5),
 )
 
 
