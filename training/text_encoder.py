@@ -94,6 +94,13 @@ def token_batch(tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
     return ids, ids != 0
 
 
+def by_length(ids: Tensor, mask: Tensor, targets: Tensor, parts: int = 4) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Split a batch into parts of like length, each cut to its longest: most captions are short."""
+    rows = mask.sum(1).argsort().chunk(parts)
+    longest = [int(mask[row].sum(1).max()) for row in rows]
+    return [(ids[row, :n], mask[row, :n], targets[:, row]) for row, n in zip(rows, longest, strict=True)]
+
+
 def losses(model: GemmaForCausalLM, slots: Slots, ids: Tensor, mask: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return the contrastive loss of a batch and the language-model loss of its first eighth; targets (3, B)."""
     states = model.model(ids, attention_mask=mask.long(), output_hidden_states=True)
@@ -135,10 +142,11 @@ def train(cache: Path, out: Path, steps: int, batch: int, minutes: float, seed: 
         ids, mask = (x.to(device) for x in token_batch(tokenizer, [caption.text for caption in drawn]))
         second = [caption.concepts[1] if len(caption.concepts) > 1 else len(texts.number) for caption in drawn]
         targets = torch.tensor([[c.concepts[0] for c in drawn], second, [c.colour + 1 for c in drawn]], device=device)
-        with torch.autocast(device, torch.bfloat16):
-            contrastive, following = losses(model, slots, ids, mask, targets)
         optimizer.zero_grad()
-        (contrastive + 0.1 * following).backward()
+        for part in by_length(ids, mask, targets):
+            with torch.autocast(device, torch.bfloat16):
+                contrastive, following = losses(model, slots, *part)
+            ((contrastive + 0.1 * following) * len(part[0]) / batch).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if step % 20 == 0:
