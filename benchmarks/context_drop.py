@@ -1,7 +1,8 @@
 """Quality and time against the context dropped: `python -m lumina_next.benchmarks.context_drop`.
 
 Every window, fade and side of RoPE to pool on, at 1×, 2× and 4×. Writes benchmarks/results/context_drop.*, the plot
-docs/pictures/context_drop.svg (the paper's figure 9b) and the tables in docs/context_drop.md.
+docs/pictures/context_drop.svg (the paper's figure 9b) and the tables in docs/context_drop.md; under another --name the
+document stays as it is.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from .options import ROOT, add_options, open_bench
 from .plot import Series, write_plot
 from .report import fill_document, table, write_results
 from .sections import BASE, Bench, Row, summary
-from .sizes import scaling, timed
+from .sizes import prompt_count, scaling, timed
 
 FACTORS = {"1×": 1, "2×": 2, "4×": 4}
 PROMPTS = ("24", "4×=4")
@@ -42,15 +43,15 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     bench, settings = open_bench(options)
     settings["rope"] = options.rope
-    counts = dict(text.rpartition("=")[::2] for text in options.prompts)
     results, start = {}, time.monotonic()
     for size in (progress := tqdm(options.sizes)):
         progress.set_postfix_str(size)
-        results[size] = measure(bench, size, options, int(counts.get(size, counts[""])))
+        results[size] = measure(bench, size, options, prompt_count(options.prompts, size))
         settings["seconds"] = round(time.monotonic() - start)
         write_results(options.results, options.name, settings, results, [])
     write_plot(options.pictures / f"{options.name}.svg", [panel(size, rows) for size, rows in results.items()])
-    fill_document(options.document, {size: table(rows) for size, rows in results.items()})
+    if options.name == "context_drop":
+        fill_document(options.document, {size: table(rows) for size, rows in results.items()})
 
 
 def measure(bench: Bench, size: str, options: argparse.Namespace, count: int) -> list[Row]:

@@ -1,8 +1,8 @@
 """Score every RoPE method above the training size: `python -m lumina_next.benchmarks.sizes`.
 
-Also the search for a method's options: `--rope interpolation time_aware_late,return_from=0.5,return_to=0.6 …`, where
-`proportional` and `per_axis` can follow a method too. Writes benchmarks/results/sizes.*, picture grids, and the tables
-in docs/larger_sizes.md.
+Writes benchmarks/results/sizes.*, picture grids, and the tables in docs/larger_sizes.md. Also the search for a method's
+options: `--name search --sizes 2× --rope interpolation time_aware_late time_aware_late,return_from=0.5 …`, where
+`proportional` and `per_axis` can follow a method too; under another name the document stays as it is.
 """
 
 import argparse
@@ -42,17 +42,25 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     bench, settings = open_bench(options)
-    counts = dict(text.rpartition("=")[::2] for text in options.prompts)
     results, start = {}, time.monotonic()
     for size in (progress := tqdm(options.sizes)):
         progress.set_postfix_str(size)
         specs = options.rope if size.endswith("×") else wide_specs(options.rope)
-        results[size] = measure(bench, size, specs, int(counts.get(size, counts[""])))
+        results[size] = measure(bench, size, specs, prompt_count(options.prompts, size))
         settings["seconds"] = round(time.monotonic() - start)
         write_results(options.results, options.name, settings, results, size_bars(results))
         rows = [picture[:SHOWN] for key, picture in bench.pictures.items() if key.startswith(f"{size} ")]
         write_grid(options.pictures / f"{options.name}-{size.replace('×', 'x').replace(':', '-')}.png", rows, SHOWN)
-    fill_document(options.document, {size: table(rows) for size, rows in results.items()})
+    if options.name == "sizes":
+        fill_document(options.document, {size: table(rows) for size, rows in results.items()})
+
+
+def prompt_count(texts: list[str], size: str) -> int:
+    """Return how many prompts a size gets of `number` and `SIZE=number`. Raises ValueError if that is not told."""
+    counts = dict(text.rpartition("=")[::2] for text in texts)
+    if size not in counts and "" not in counts:
+        raise ValueError(f"--prompts {' '.join(texts)} does not say how many for {size}; add a number for all sizes")
+    return int(counts.get(size, counts.get("", 0)))
 
 
 def wide_specs(specs: list[str]) -> list[str]:

@@ -35,6 +35,12 @@ def test_a_method_is_told_with_its_options(bench, spec, height, width, expected)
     assert sizes.scaling(spec, height, width, bench) == RopeScaling(train_tokens=bench.train_tokens, **expected)
 
 
+def test_how_many_prompts_a_size_gets():
+    assert sizes.prompt_count(["12", "2×=104"], "2×") == 104 and sizes.prompt_count(["12", "2×=104"], "4×") == 12
+    with pytest.raises(ValueError, match="--prompts 2×=3 does not say how many for 4×"):
+        sizes.prompt_count(["2×=3"], "4×")
+
+
 def test_prompts_are_spread_over_concepts_then_over_languages(truth):
     few, concepts = truth.prompts(5)
     assert few == [truth.name(i, "en") for i in concepts] and len(set(concepts)) == 5
