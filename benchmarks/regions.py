@@ -23,7 +23,7 @@ from ..samplers import guide, integrate, times
 from ..training.concepts import LEFT_OF
 from ..training.sampling import noise
 from .metrics import rate
-from .report import put_results, write_grid, write_results
+from .report import fill_document, table, write_grid, write_results
 from .sections import BASE, Bench
 from .truth import DEMO, Truth
 
@@ -202,8 +202,9 @@ def main(arguments: list[str] | None = None) -> None:
         progress.set_postfix_str(f"{layout.name}, {method}")
         results.setdefault(layout.name, []).append(measure(bench, layout, method, options.pictures))
         settings["seconds"] = round(time.monotonic() - start)
-        write_results(options.results, "regions", settings, results, title="Regional prompts")
-    put_results(options.page, settings, results)
+        write_results(options.results, "regions", settings, results, [])
+    described = "Settings: " + ", ".join(f"{key}: {value}" for key, value in settings.items()) + "."
+    fill_document(options.page, {"settings": described} | {name: table(rows) for name, rows in results.items()})
     for layout in LAYOUTS:
         drawn = [samples for name, samples in bench.pictures.items() if name.startswith(f"{layout.name}, ")]
         if drawn:

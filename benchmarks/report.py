@@ -1,6 +1,7 @@
 """Rows of measures as markdown tables and JSON; samples as picture grids."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from ..training.pictures import to_pixels
-from .bars import bars
 
 UNITS = {"identity": "%", "one object": "%", "psnr": "dB", "both, in order": "%", "left": "%", "right": "%"}
-MEASURED = "<!-- measured: written by the command above -->"
-HEADS = {"psnr": "PSNR", "perceptual": "perceptual (GMSD) ↓", "sharpness": "sharpness ÷ true"}
+UNITS |= {"dropped": "%", "lost": "dB"}
+HEADS = {"psnr": "PSNR", "perceptual": "perceptual (GMSD) ↓", "sharpness": "sharpness ÷ true", "edges": "edges ↓"}
+HEADS |= {"above default": "GMSD − default's"}
 
 
 def cell(value: Any) -> str:
@@ -34,30 +35,30 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def write_results(
-    folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]], title: str = "Quality"
+    folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]], reached: list[dict]
 ) -> None:
-    """Write name.json and name.md with the bars and one table a section."""
+    """Write name.json and name.md with what was to be reached and one table a section."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"settings": settings, "sections": sections}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    parts = [f"# {title}", ", ".join(f"{key}: {value}" for key, value in settings.items())]
-    reached = bars(sections)
+    parts = [f"# {name.capitalize()}", ", ".join(f"{key}: {value}" for key, value in settings.items())]
     parts += [table(reached)] if reached else []
     parts += [f"## {title}\n\n{table(rows)}" for title, rows in sections.items()]
     (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n", "utf-8")
 
 
-def put_results(page: Path, settings: dict[str, Any], sections: dict[str, list[dict]]) -> None:
-    """Replace what stands between the two MEASURED marks of a page by the settings and one table a section.
+def fill_document(file: Path, tables: dict[str, str]) -> None:
+    """Put each table between its marks <!-- table: TITLE --> and <!-- end --> in a document.
 
-    Raises ValueError if the page lacks the marks.
+    Raises ValueError if the document has no marks for one.
     """
-    parts = page.read_text("utf-8").split(MEASURED)
-    if len(parts) != 3:
-        raise ValueError(f"{page} needs exactly two lines {MEASURED}, between which the tables go")
-    lines = ["Settings: " + ", ".join(f"{key}: {value}" for key, value in settings.items()) + "."]
-    lines += [f"### {title[0].upper()}{title[1:]}\n\n{table(rows)}" for title, rows in sections.items()]
-    page.write_text(parts[0] + "\n\n".join([MEASURED, *lines, MEASURED]) + parts[2], "utf-8")
+    text = file.read_text("utf-8")
+    for title, content in tables.items():
+        marks = re.compile(rf"(<!-- table: {re.escape(title)} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text, found = marks.subn(lambda m, content=content: f"{m[1]}\n{content}\n\n{m[2]}", text)
+        if not found:
+            raise ValueError(f"{file} has no <!-- table: {title} --> … <!-- end --> to put that table in")
+    file.write_text(text, "utf-8")
 
 
 def write_grid(file: Path, rows: list[Tensor], columns: int, enlarge: int = 1) -> None:

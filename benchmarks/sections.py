@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..nextdit import NextDiT, RopeScaling
+from ..nextdit import NextDiT
 from ..nextdit.text import TextEncoder
 from ..training.concepts import COLOURS, LEFT_OF, background_caption
 from ..training.sampling import noise, sample
-from .metrics import mean, perceptual, psnr, rate, repetition, sharpness
+from .metrics import edge_distance, mean, perceptual, psnr, rate, repetition, sharpness
 from .truth import Truth
 
 Row = dict[str, Any]
@@ -49,19 +48,24 @@ class Bench:
         ]
         return torch.cat(drawn).float().cpu()
 
-    def score(self, samples: Tensor, concepts: list[int], colour: int = -1) -> Row:
-        """Return every measure of square samples of concepts, with 95 % intervals."""
+    def measures(self, samples: Tensor, concepts: list[int], colour: int = -1) -> dict[str, Tensor]:
+        """Return every measure of each of the square samples of concepts, numbers or booleans (N,)."""
         wanted = torch.tensor(concepts)
         true = self.truth.pictures(samples.shape[-1], colour)[wanted]
         excess = repetition(samples) - repetition(true)
         return {
-            "identity": rate(self.truth.nearest(samples, colour) == wanted),
-            "psnr": mean(psnr(samples, true)),
-            "perceptual": mean(perceptual(samples, true)),
-            "sharpness": mean(sharpness(samples) / sharpness(true).clamp(min=1e-4)),
-            "repetition": mean(excess),
-            "one object": rate(excess < 0.3),
+            "identity": self.truth.nearest(samples, colour) == wanted,
+            "psnr": psnr(samples, true),
+            "perceptual": perceptual(samples, true),
+            "edges": edge_distance(samples, true),
+            "sharpness": sharpness(samples) / sharpness(true).clamp(min=1e-4),
+            "repetition": excess,
+            "one object": excess < 0.3,
         }
+
+    def score(self, samples: Tensor, concepts: list[int], colour: int = -1) -> Row:
+        """Return every measure of square samples of concepts, with 95 % intervals."""
+        return summary(self.measures(samples, concepts, colour))
 
     def scored(self, language: str, concepts: list[int], **options) -> Row:
         """Sample concepts by their names in a language, with every seed, and score them."""
@@ -69,6 +73,11 @@ class Bench:
         samples = [self.draw(prompts, seed=seed, **options) for seed in range(self.seeds)]
         self.pictures[language] = samples[0]
         return self.score(torch.cat(samples), concepts * self.seeds)
+
+
+def summary(measures: dict[str, Tensor]) -> Row:
+    """Return shares of the booleans and means of the numbers, with 95 % intervals."""
+    return {key: (rate if values.dtype == torch.bool else mean)(values) for key, values in measures.items()}
 
 
 def languages(bench: Bench) -> list[Row]:
@@ -125,35 +134,6 @@ def few_steps(bench: Bench, counts: tuple[int, ...] = (4, 6, 10, 20), concepts: 
             options = {"steps": nfe // cost, "schedule": schedule, "method": method}
             rows.append({"NFE": nfe, "schedule": schedule, "solver": method, **bench.scored("en", chosen, **options)})
     return rows
-
-
-def sizes(bench: Bench, factors: tuple[float, ...], methods: tuple[str, ...], concepts: int) -> list[Row]:
-    """Larger than in training by every RoPE method, beside the model's own 1× sample enlarged."""
-    rows, chosen = [], list(range(0, len(bench.truth.emoji), max(1, len(bench.truth.emoji) // concepts)))[:concepts]
-    prompts = [bench.truth.name(i, "en") for i in chosen]
-    small = bench.draw(prompts)
-    for factor in factors:
-        side = round(BASE * factor)
-        for mode in ("bicubic", "nearest"):
-            corners = {"align_corners": False, "antialias": False} if mode == "bicubic" else {}
-            large = F.interpolate(small.clamp(-1, 1), (side, side), mode=mode, **corners)
-            rows.append({"size": f"{factor:g}×", "method": f"1× sample, {mode}", **bench.score(large, chosen)})
-            bench.pictures[f"{factor:g}× {mode}"] = large
-        for method in methods:
-            rope = RopeScaling(method, factor, train_tokens=bench.train_tokens)
-            large = bench.draw(prompts, side, side, rope=rope)
-            rows.append({"size": f"{factor:g}×", "method": method, **bench.score(large, chosen)})
-            bench.pictures[f"{factor:g}× {method}"] = large
-    return rows
-
-
-def wide(bench: Bench) -> list[Row]:
-    """One object on a 1:2 canvas, where it stands in the middle."""
-    everything = list(range(len(bench.truth.emoji)))
-    samples = bench.draw([bench.truth.name(i, "en") for i in everything], BASE, 2 * BASE)
-    middle = samples[..., BASE // 2 : -BASE // 2]
-    bench.pictures["1:2"] = samples
-    return [{"size": "1:2", **bench.score(middle, everything)}]
 
 
 def guidance(bench: Bench, scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0), concepts: int = 32) -> list[Row]:

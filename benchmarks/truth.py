@@ -37,6 +37,19 @@ class Truth:
         emoji = self.emoji[concept]
         return emoji if language == "emoji" else self.table["words"][emoji][language][0]
 
+    def prompts(self, count: int) -> tuple[list[str], list[int]]:
+        """Return this many prompts and their concepts: names in English, evenly spread or all, then other languages'.
+
+        Names that were held out in training are left out.
+        """
+        every = len(self.emoji)
+        if count <= every:
+            concepts = [i * every // count for i in range(count)]
+            return [self.name(i, "en") for i in concepts], concepts
+        languages = ["en", "emoji", *(x for x in self.table["languages"] if x != "en")]
+        pairs = [(i, x) for x in languages for i in range(every) if (self.emoji[i], x) not in self.held_out][:count]
+        return [self.name(i, x) for i, x in pairs], [i for i, _ in pairs]
+
     @lru_cache(maxsize=8)  # noqa: B019 (one Truth lives as long as the process)
     def rgba(self, size: int) -> np.ndarray:
         """Return all pictures (N, size, size, 4) uint8, resampled from the next larger sheet where none fits."""

@@ -7,11 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .options import named_values
+
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     import torch
     from torch import Tensor
 
-    from ..nextdit import NextDiT
+    from ..nextdit import NextDiT, RopeScaling
 
 DEMO = Path(__file__).resolve().parents[1] / "demo"
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -44,6 +46,14 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--method", default="euler", help="euler, midpoint, heun or rk4")
     add("--cfg", type=float, default=4.0, help="guidance scale; 1 is none and takes half the time")
     add("--channels", type=int, help="guide only the first so many channels; 3 is what the reference code does")
+    add(
+        "--rope",
+        default="time_aware_late",
+        help="how RoPE is scaled above the training size, NAME or NAME,key=value: "
+        "time_aware_late,return_from=0.6,return_to=0.7; interpolation; ntk_aware; frequency_aware; time_aware; "
+        "time_aware_watershed,watershed=0.3; extrapolation",
+    )
+    add("--train-size", type=int, help="side in pixels of the training images; default 1024, for pixel-space models 64")
     add("--seed", type=int, default=0)
     add("--batch", type=int, default=1, help="pictures at once, of the seeds that follow")
     add("--dtype", choices=DTYPES, help="default: the checkpoint's own")
@@ -61,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
     check(options, channels)
     side = 64 if channels == 3 else 1024
     options.width, options.height = options.width or side, options.height or side
+    options.train_size = options.train_size or side
     device = find_device(options.device)
     seeds = [options.seed + i for i in range(options.batch)]
     try:
@@ -110,6 +121,8 @@ def latent_channels(path: Path) -> int:
 
 def check(options: argparse.Namespace, channels: int) -> None:
     """Raise ValueError or FileNotFoundError on options that cannot work."""
+    from ..nextdit.rope import RopeScaling
+
     if channels not in (3, 4):
         raise ValueError(f"{options.model} works on {channels} channels; only 3 (pixels) and 4 (SDXL) can be decoded")
     if channels == 4 and options.vae is None:
@@ -118,10 +131,10 @@ def check(options: argparse.Namespace, channels: int) -> None:
         )
     if channels == 3 and options.vae is not None:
         raise ValueError(f"{options.model} paints pixels and takes no --vae")
-    for name in ("width", "height", "batch"):
+    for name in ("width", "height", "batch", "train_size"):
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise ValueError(f"--{name} must be at least 1, got {value}")
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if options.channels is not None and not 1 <= options.channels <= channels:
         raise ValueError(f"--channels must be between 1 and the model's {channels}, got {options.channels}")
     if not 0 <= options.seed < 2**63:
@@ -133,6 +146,7 @@ def check(options: argparse.Namespace, channels: int) -> None:
     if options.vae is not None and not options.vae.exists():
         raise FileNotFoundError(f"--vae {options.vae} does not exist")
     grid(options)
+    scaling(options, (1, 1), RopeScaling.train_tokens)
 
 
 def find_device(name: str | None) -> "torch.device":
@@ -152,15 +166,18 @@ def grid(options: argparse.Namespace) -> "Tensor":
     from ..samplers import stages, times
 
     stages(options.method)
-    name, *pairs = options.schedule.split(",")
-    values = {}
-    for pair in pairs:
-        key, _, value = pair.partition("=")
-        try:
-            values[key] = float(value)
-        except ValueError:
-            raise ValueError(f"--schedule wants NAME,key=number,…; got {pair!r} in {options.schedule!r}") from None
+    name, values = named_values("--schedule", options.schedule)
     return times(name, options.steps, **values)
+
+
+def scaling(options: argparse.Namespace, tokens: tuple[int, int], train_tokens: int) -> "RopeScaling":
+    """Return the scaling of `--rope NAME,key=value,…` for an image of rows and columns of tokens. Raises ValueError."""
+    from ..nextdit.rope import RopeScaling, scale_factor
+
+    name, values = named_values("--rope", options.rope)
+    if unknown := values.keys() - {"watershed", "return_from", "return_to"}:
+        raise ValueError(f"--rope knows watershed, return_from and return_to, got {', '.join(sorted(unknown))}")
+    return RopeScaling(name, scale_factor(tokens, train_tokens), train_tokens, **values)
 
 
 def encode(options: argparse.Namespace, device: "torch.device") -> tuple["Tensor", "Tensor"]:
@@ -178,12 +195,15 @@ def sample(model: "NextDiT", noise: "Tensor", text: "Tensor", mask: "Tensor", op
     from ..samplers import guide, integrate
 
     times = grid(options)
+    width = model.config.patch_size * (1 if noise.shape[1] == 3 else 8)  # of a token, in pixels
+    tokens = -(-options.height // width), -(-options.width // width)
+    rope = scaling(options, tokens, round(options.train_size / width))
     text, mask = (part.repeat_interleave(len(noise), dim=0) for part in (text, mask))  # (B or 2B, L, …)
 
     def velocity(x: "Tensor", t: "Tensor") -> "Tensor":
         if options.cfg == 1:
-            return model(x, t.expand(len(x)).to(x.device), text, mask)
-        both = model(x.repeat(2, 1, 1, 1), t.expand(2 * len(x)).to(x.device), text, mask)
+            return model(x, t.expand(len(x)).to(x.device), text, mask, rope=rope)
+        both = model(x.repeat(2, 1, 1, 1), t.expand(2 * len(x)).to(x.device), text, mask, rope=rope)
         return guide(*both.chunk(2), options.cfg, options.channels)
 
     with tqdm(total=options.steps, unit="step") as bar:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 BASE = 10000.0
+DEFAULT = "time_aware_late"
 METHODS = (
     "extrapolation",
     "interpolation",
@@ -15,6 +16,7 @@ METHODS = (
     "frequency_aware",
     "time_aware",
     "time_aware_watershed",
+    "time_aware_late",
 )
 
 
@@ -53,16 +55,19 @@ class RopeScaling:
 
     `factor` is how many times longer than in training, one number for both axes or one per axis (row, column);
     below 1 it counts as 1. `train_tokens` is the tokens per side in training (1024 px → 64). `watershed` is the
-    time below which `time_aware_watershed` interpolates. `proportional` turns on proportional attention.
-    Methods: paper section 2.3; `time_aware_watershed` and proportional attention: reference code.
-    Raises ValueError on an unknown method or values out of range.
+    time below which `time_aware_watershed` interpolates, `time_aware_late` returns between `return_from` and
+    `return_to`. `proportional` turns on proportional attention.
+    Methods: paper section 2.3; `time_aware_watershed` and proportional attention: reference code; `time_aware_late`:
+    our definition. Raises ValueError on an unknown method or values out of range.
     """
 
-    method: str = "time_aware"
+    method: str = DEFAULT
     factor: float | tuple[float, ...] = 1.0
     train_tokens: int = 64
     watershed: float = 0.3
     proportional: bool = False
+    return_from: float = 0.6
+    return_to: float = 0.7
 
     def __post_init__(self):
         if self.method not in METHODS:
@@ -74,6 +79,11 @@ class RopeScaling:
             raise ValueError(f"train_tokens must be at least 7 (above 2π), got {self.train_tokens}")
         if not 0.0 <= self.watershed <= 1.0:
             raise ValueError(f"watershed is a time between 0 and 1, got {self.watershed}")
+        if not 0.0 <= self.return_from <= self.return_to <= 1.0:
+            raise ValueError(
+                "time_aware_late needs 0 <= return_from <= return_to <= 1, "
+                f"got return_from {self.return_from} and return_to {self.return_to}"
+            )
 
     def frequencies(self, head_dim: int, t: float | Tensor = 0.0, axes: int = 2, axis: int = 0) -> Tensor:
         """Return one axis's angular frequencies at time t, float32, shape (n,) or (B, n) for t of shape (B,).
@@ -106,8 +116,23 @@ class RopeScaling:
             x = (((head_dim - 1) * t + 1) / head_dim).unsqueeze(-1)
             e32 = e.float().to(t.device)  # logarithms: base·s^(1/x) overflows float32 near t = 0
             return torch.maximum(-e32 * (ln_b + ln_s / x), interpolated.float().to(t.device)).exp()
+        if self.method == "time_aware_late":
+            returned = self.returned(t).unsqueeze(-1)
+            e32 = e.float().to(t.device)
+            return (-e32 * ln_b - ln_s * (1 - returned * (1 - e32 / e32[-1]))).exp()
         early = (t < self.watershed).unsqueeze(-1)
         return torch.where(early, table(interpolated), table(-e * (ln_b + ln_s)))
+
+    def returned(self, t: Tensor) -> Tensor:
+        """Return how far `time_aware_late` has gone from interpolation (0) to NTK-aware (1) at times t, of t's shape.
+
+        A smooth step from `return_from` to `return_to`. Frequencies are θ / s^w with w = 1 − returned·(1 − e/e_max);
+        `return_from` = 1 is interpolation, `return_to` = 0 NTK-aware throughout (our definition).
+        """
+        if self.return_from == 1.0:
+            return torch.zeros_like(t)
+        passed = ((t - self.return_from) / max(self.return_to - self.return_from, 1e-6)).clamp(0.0, 1.0)
+        return torch.where(t >= self.return_to, 1.0, passed.square() * (3 - 2 * passed))
 
     def temperature(self, tokens: int) -> float:
         """Return the factor on self-attention's logits, √(log N / log N_train), or 1 (reference code)."""

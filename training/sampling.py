@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..nextdit import NextDiT, RopeScaling
+from ..nextdit import ContextDrop, NextDiT, RopeScaling
 from ..nextdit.text import TextEncoder
 from ..samplers import guide, integrate, times
 
@@ -29,6 +29,7 @@ def sample(
     schedule: str = "uniform",
     guidance: float = 1.0,
     rope: RopeScaling | None = None,
+    drop: ContextDrop | None = None,
     **parameters: float,
 ) -> Tensor:
     """Integrate from noise x (B, C, H, W) to pictures of the prompts; `parameters` are the schedule's."""
@@ -39,7 +40,7 @@ def sample(
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         rows = 2 if guided else 1
-        v = model(x.repeat(rows, 1, 1, 1), t.expand(len(x)).repeat(rows), text, mask, rope=rope)
+        v = model(x.repeat(rows, 1, 1, 1), t.expand(len(x)).repeat(rows), text, mask, rope=rope, drop=drop)
         return guide(*v.chunk(2), guidance) if guided else v
 
     return integrate(velocity, x, times(schedule, steps, **parameters).to(device), method)

@@ -24,6 +24,8 @@ class Settings:
     per_axis: bool = False
     watershed: float = 0.3
     proportional: bool = False
+    return_from: float = RopeScaling.return_from
+    return_to: float = RopeScaling.return_to
 
     def at(self, grid: tuple[int, int]) -> RopeScaling | None:
         """Return the scaling for a grid of (rows, columns) tokens, None up to the training size."""
@@ -32,7 +34,12 @@ class Settings:
             return None
         # with fewer tokens than in training (a factor per axis can have that) it would blur attention, not sharpen it
         proportional = self.proportional and math.prod(grid) > self.train_tokens**2
-        return RopeScaling(self.method, factor, self.train_tokens, self.watershed, proportional)
+        return self.scaling(factor, proportional)
+
+    def scaling(self, factor: float | tuple[float, ...], proportional: bool = False) -> RopeScaling:
+        """Return the scaling of a factor."""
+        times = {"watershed": self.watershed, "return_from": self.return_from, "return_to": self.return_to}
+        return RopeScaling(self.method, factor, self.train_tokens, proportional=proportional, **times)
 
 
 def scale_rope(model, method: str, train_size: int = 0, **options):
@@ -43,7 +50,7 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
     """
     network = network_of(model, "Scaled RoPE")
     settings = Settings(method, resolve_train_tokens(model, network, train_size), **options)
-    RopeScaling(method, 1.0, settings.train_tokens, settings.watershed)  # refuses bad values now, not while sampling
+    settings.scaling(1.0)  # refuses bad values now, not while sampling
     patched = model.clone()
     if isinstance(network, Network):
         replace_wrapper(patched, WrappersMP.APPLY_MODEL, KEY, _argument(settings, network.patch_size))
@@ -61,7 +68,7 @@ def draw_readout(model, settings: Settings, latent: dict | None = None) -> Tenso
     tokens, note = (twice, twice), "without a latent"
     if latent is not None:
         tokens, note = latent_tokens(model, network, latent), "this latent"
-    rope = settings.at(tokens) or RopeScaling(settings.method, 1.0, settings.train_tokens, settings.watershed)
+    rope = settings.at(tokens) or settings.scaling(1.0)
     return draw_wavelengths(rope, _layout(model, network), tokens, note)
 
 

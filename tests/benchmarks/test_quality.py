@@ -5,13 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from lumina_next.benchmarks import bars, metrics, quality, report, sections
-from lumina_next.benchmarks.truth import Truth
-from lumina_next.tests import untrained_model, untrained_text_encoder
-
-
-@pytest.fixture(scope="module")
-def truth():
-    return Truth()
 
 
 def test_the_sheets_hold_every_concept_at_every_size(truth):
@@ -47,6 +40,31 @@ def test_the_perceptual_distance_grows_with_blur_and_sharpness_falls(truth):
     assert edges == sorted(edges, reverse=True)
 
 
+def test_the_edge_distance_forgives_shifts_and_charges_blur_and_hatching(truth):
+    true = truth.pictures(128)
+
+    def distance(picture):
+        return metrics.edge_distance(picture, true).mean().item()
+
+    assert distance(true) == 0 and distance(-true.roll(1, 0)) > 0.4
+    shifted, blurred = true.roll(1, -1), F.interpolate(F.avg_pool2d(true, 2), 128, mode="bicubic")
+    assert distance(shifted) < 0.15 < 0.2 < distance(blurred)
+    assert metrics.perceptual(shifted, true).mean() > metrics.perceptual(blurred, true).mean()  # GMSD: the other way
+    hatched = true.clone()
+    hatched[..., ::4, :] = true.roll(4, -1)[..., ::4, :]
+    assert distance(hatched) > distance(shifted)
+
+
+def test_objects_side_by_side_are_counted_and_the_square_stands_around_them(truth):
+    pictures = truth.pictures(64)[:8]
+    wide = F.pad(pictures, (100, 92, 0, 0), value=1.0)
+    count, squares = metrics.objects(wide)
+    assert count.tolist() == [1] * 8 and truth.nearest(squares).tolist() == list(range(8))
+    gap = torch.ones(8, 3, 64, 32)
+    assert metrics.objects(torch.cat([gap, pictures, gap, pictures, gap], -1))[0].tolist() == [2] * 8
+    assert metrics.objects(torch.ones(1, 3, 64, 256))[0].tolist() == [0]
+
+
 def test_repetition_tells_a_tiled_picture_from_a_single_one(truth):
     tiled = truth.pictures(64).repeat(1, 1, 2, 2)
     single = truth.pictures(128)
@@ -71,45 +89,26 @@ def test_tables_show_values_with_their_intervals():
     ]
 
 
-def test_bars_name_the_worst_language_and_the_best_method():
-    def row(identity, psnr=20.0, gmsd=0.1):
-        values = {"identity": identity, "psnr": psnr, "perceptual": gmsd, "one object": 100.0}
-        return {key: {"value": value} for key, value in values.items()}
+def test_bars_name_the_worst_language():
+    def row(identity):
+        return {key: {"value": value} for key, value in (("identity", identity), ("psnr", 20.0))}
 
     spoken = [("en", 98.0), ("fr", 80.0), ("emoji", 97.0), ("held-out names", 30.0)]
-    larger = [
-        ("1× sample, bicubic", 100.0),
-        ("1× sample, nearest", 100.0),
-        ("ntk_aware", 10.0),
-        ("interpolation", 96.0),
-    ]
-    found = {
-        bars.LANGUAGES: [{"prompts": name, **row(identity)} for name, identity in spoken],
-        bars.LARGER: [{"size": "2×", "method": name, **row(identity)} for name, identity in larger],
-    }
+    found = {bars.LANGUAGES: [{"prompts": name, **row(identity)} for name, identity in spoken]}
     rows = {row["what"]: (row["measured"], row["met"]) for row in bars.bars(found)}
     assert rows["identity in English, %"] == (98.0, "yes")
     assert rows["identity, mean of the languages, %"] == (89.0, "no")
     assert rows["identity in the worst language (fr), %"] == (80.0, "no")
     assert rows["identity, emoji as prompts, %"] == (97.0, "yes")
-    assert rows["2× (interpolation): identity, %"] == (96.0, "yes")
-    assert rows["2× (interpolation): GMSD below bicubic's"] == (0.1, "no")
 
 
-def test_one_command_writes_tables_and_grids(tmp_path, monkeypatch):
+def test_one_command_writes_tables_and_grids(tmp_path, monkeypatch, checkpoint):
     def few(bench):
-        return sections.sizes(bench, (2.0,), ("interpolation",), 2)
+        return [{"prompts": "en", **bench.scored("en", [0, 1])}]
 
-    untrained_model.write(tmp_path / "model.safetensors")
-    monkeypatch.setattr(quality, "SECTIONS", {"Larger sizes": few, "Speed": sections.speed})
-    quality.main(
-        ["--model", str(tmp_path / "model.safetensors"), "--steps", "1"]
-        + ["--text-encoder", str(untrained_text_encoder.write(tmp_path / "text_encoder"))]
-        + ["--results", str(tmp_path), "--pictures", str(tmp_path), "--only", "larger"]
-    )
+    monkeypatch.setattr(quality, "SECTIONS", {"Few languages": few, "Speed": sections.speed})
+    quality.main([*checkpoint, "--only", "few"])
     written = json.loads((tmp_path / "quality.json").read_text("utf-8"))
-    rows = written["sections"]["Larger sizes"]
-    assert [row["method"] for row in rows] == ["1× sample, bicubic", "1× sample, nearest", "interpolation"]
-    assert "Speed" not in written["sections"]
-    assert "interpolation" in (tmp_path / "quality.md").read_text("utf-8")
-    assert (tmp_path / "quality-2x.png").is_file()
+    assert list(written["sections"]) == ["Few languages"] and written["settings"]["steps"] == 1
+    assert "| en |" in (tmp_path / "quality.md").read_text("utf-8")
+    assert (tmp_path / "quality-languages.png").is_file()

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from lumina_next.benchmarks import regions
-from lumina_next.benchmarks.report import MEASURED
 from lumina_next.benchmarks.sections import BASE
 from lumina_next.tests import untrained_model, untrained_text_encoder
 
@@ -22,7 +21,8 @@ def test_cells_and_masks_name_the_same_places(layout):
 def test_one_command_writes_tables_and_grids(tmp_path):
     untrained_model.write(tmp_path / "model.safetensors")
     page = tmp_path / "page.md"
-    page.write_text(f"before\n\n{MEASURED}\nold\n{MEASURED}\n\nafter\n", "utf-8")
+    marks = "".join(f"<!-- table: {x} -->\nold\n<!-- end -->\n" for x in ("settings", "side by side", "2×2"))
+    page.write_text(f"before\n\n{marks}\nafter\n", "utf-8")
     regions.main(
         ["--model", str(tmp_path / "model.safetensors"), "--steps", "1", "--pictures", "2"]
         + ["--text-encoder", str(untrained_text_encoder.write(tmp_path / "text_encoder"))]
@@ -30,7 +30,7 @@ def test_one_command_writes_tables_and_grids(tmp_path):
     )
     text = page.read_text("utf-8")
     assert text.startswith("before\n\n") and text.endswith("\n\nafter\n") and "old" not in text
-    assert "### Side by side" in text and "| Regional Prompt |" in text
+    assert "pictures: 2" in text and "| Regional Prompt |" in text
     written = json.loads((tmp_path / "regions.json").read_text("utf-8"))["sections"]
     assert [row["method"] for row in written["side by side"]] == list(regions.METHODS)
     assert [row["method"] for row in written["2×2"]] == list(regions.OTHER_LAYOUTS)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lumina_next.cli import main
 from lumina_next.cli.generate import DEMO
-from lumina_next.nextdit import load_model, save_model
+from lumina_next.nextdit import RopeScaling, load_model, save_model
 from lumina_next.nextdit.text import load_text_encoder
 
 QUICK = ("--steps", "2", "--device", "cpu")
@@ -48,6 +48,8 @@ def test_makes_a_picture_that_tells_how_it_was_made(capsys):
         "method": "euler",
         "cfg": 4.0,
         "channels": None,
+        "rope": "time_aware_late",
+        "train_size": 64,
         "seed": 7,
         "dtype": None,
     }
@@ -67,6 +69,24 @@ def test_is_the_euler_solution_with_guidance():
     expected = ((x[0].clamp(-1, 1) + 1) * 127.5).round().int().permute(1, 2, 0)
     difference = (pixels("lumina-next.png") - expected).abs()
     assert difference.max() <= 1 and expected.float().std() > 10
+
+
+def test_above_the_training_size_rope_is_scaled_as_asked():
+    size = ("--width", "96", "--height", "80", "--cfg", "1", "--schedule", "uniform", "--dtype", "fp32")
+    rope = RopeScaling("interpolation", (96 * 80) ** 0.5 / 64, 16)
+    model = load_model(DEMO / "diffusion_models" / "lumina-next-demo.safetensors", dtype=torch.float32)
+    text, _ = load_text_encoder(DEMO / "text_encoders" / "lumina-next-demo")(["fox"])
+    x = torch.randn(1, 3, 80, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        for t in (0.0, 0.5):
+            x = x + 0.5 * model(x, torch.tensor([t]), text, rope=rope)
+    expected = ((x[0].clamp(-1, 1) + 1) * 127.5).round().int().permute(1, 2, 0)
+    generate("fox", *size, "--rope", "interpolation")
+    assert (pixels("lumina-next.png") - expected).abs().max() <= 1
+    generate("fox", *size, "--rope", "time_aware_late,return_from=1,return_to=1", "-o", "late.png")
+    assert (pixels("late.png") - expected).abs().max() <= 1
+    generate("fox", *size, "--rope", "interpolation", "--train-size", "96", "-o", "small.png")
+    assert (pixels("small.png") - expected).abs().max() > 10
 
 
 def test_a_batch_is_the_pictures_of_its_seeds():
@@ -100,6 +120,9 @@ def test_without_guidance_the_negative_prompt_has_no_part():
         (["--vae", "some.safetensors"], "paints pixels and takes no --vae"),
         (["--steps", "0"], "steps must be a whole number of at least 1, got 0"),
         (["--schedule", "cubic"], "Unknown schedule 'cubic'"),
+        (["--rope", "yarn"], "unknown RoPE method 'yarn'"),
+        (["--rope", "time_aware_late,alpha=1"], "--rope knows watershed, return_from and return_to, got alpha"),
+        (["--train-size", "0"], "--train-size must be at least 1, got 0"),
         (["--schedule", "rational,alpha"], "--schedule wants NAME,key=number"),
         (["--schedule", "rational,beta=1"], "no parameter beta"),
         (["--method", "dopri5"], "Unknown method 'dopri5'"),

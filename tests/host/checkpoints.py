@@ -20,6 +20,9 @@ REFERENCE = "diffusion_models/consolidated.00-of-01.safetensors"
 DIFFUSERS = "diffusers/Lumina-Next-SFT-diffusers"
 TEXT_ENCODER = "text_encoders/gemma-2b"
 VAE = "vae/sdxl_vae.safetensors"
+Z_IMAGE_VAE = "vae/ae.safetensors"
+ONLY_NAMED = ("diffusion_models/z_image_turbo_bf16.safetensors", "text_encoders/qwen_3_4b.safetensors")
+"""Files that must be in the lists, while stand_in_nodes.py does their work."""
 
 
 def write_official_stand_ins(models: Path) -> None:
@@ -31,6 +34,9 @@ def write_official_stand_ins(models: Path) -> None:
     write_gemma(models / DIFFUSERS / "text_encoder", tokenizer=models / DIFFUSERS / "tokenizer")
     write_gemma(models / TEXT_ENCODER)
     write_vae(models / VAE)
+    write_vae(models / Z_IMAGE_VAE, channels=16)
+    for name in ONLY_NAMED:
+        save_file({"stand.in": torch.zeros(1)}, models / name)
 
 
 def reference_weights(
@@ -115,14 +121,16 @@ def write_gemma(folder: Path, hidden: int = TEXT_DIM, tokenizer: Path | None = N
         shutil.copy(boxed / name, target / name)
 
 
-def write_vae(file: Path) -> None:
-    """The decoder of an SDXL-shaped VAE, a quarter as wide; ComfyUI reads the width of a decoder from its shapes."""
+def write_vae(file: Path, channels: int = 4) -> None:
+    """The decoder of SDXL's VAE, or with 16 channels Z-Image's, a quarter as wide: ComfyUI reads widths from shapes."""
     from diffusers import AutoencoderKL
 
     vae = AutoencoderKL(
         block_out_channels=(32, 64, 128, 128),
         layers_per_block=2,
-        latent_channels=4,
+        latent_channels=channels,
+        use_post_quant_conv=channels == 4,
+        use_quant_conv=channels == 4,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
     )

@@ -119,6 +119,7 @@ class ComfyServer:
         for folder in ("custom_nodes/zz_probe", "input", "output", "temp", "user/default", *models):
             (self.base / folder).mkdir(parents=True, exist_ok=True)
         (self.base / "custom_nodes/zz_probe/__init__.py").write_text(PROBE)
+        (self.base / "custom_nodes/stand_in_nodes.py").symlink_to(PACK / "tests/host/stand_in_nodes.py")
         (self.base / "user/default/comfy.settings.json").write_text(json.dumps(EDITOR_SETTINGS))
         if self.pack_name:
             (self.base / "custom_nodes" / self.pack_name).symlink_to(PACK, target_is_directory=True)

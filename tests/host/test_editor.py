@@ -1,5 +1,6 @@
 """The workflows in the real editor: they load clean, say the same as their API files, and run at a click."""
 
+import copy
 import json
 import time
 import uuid
@@ -23,6 +24,7 @@ PROBLEMS = """app.graph.nodes.flatMap(node => {
 })"""
 NOTES = "app.graph.nodes.filter(node => node.type === 'MarkdownNote').map(node => node.widgets[0].value)"
 RUN = '[data-testid="queue-button"]'
+STAND_INS = {"UNETLoader": "StandInZImage", "CLIPTextEncode": "StandInText"}
 ERROR_PANEL = "!!document.querySelector('[data-testid=\"error-overlay-see-errors\"]')"
 
 
@@ -70,19 +72,51 @@ def test_says_the_same_as_its_api_file(editor, file):
     assert meaning(to_api(editor)) == meaning(api)
 
 
+def for_stand_ins(prompt: dict, name: str) -> dict:
+    """A copy of an official workflow's prompt that runs on the stand-ins at once, still above their training size."""
+    prompt, side = copy.deepcopy(prompt), 2048 if "2k" in name else 1024
+    for node in prompt.values():
+        inputs = node["inputs"]
+        # 30 steps at a full megapixel say no more about the graph than 2 on a smaller picture.
+        if "steps" in inputs:
+            inputs["steps"] = 2
+        if node["class_type"] in ("EmptyLatentImage", "EmptySD3LatentImage"):
+            assert (inputs["width"], inputs["height"]) == (side, side)
+            inputs |= {"width": 264, "height": 200}
+        if node["class_type"] == "LuminaNextScaledRope":
+            assert inputs["train_size"] == 0
+            inputs["train_size"] = 128
+        if "z_image" in name and node["class_type"] in STAND_INS:
+            node |= {"class_type": STAND_INS[node["class_type"]], "inputs": {}}
+    return prompt
+
+
+def bypass(prompt: dict, class_type: str | None) -> dict:
+    """A copy of a prompt without the model patches of a class."""
+    prompt = copy.deepcopy(prompt)
+    for node in [name for name, content in prompt.items() if content["class_type"] == class_type]:
+        source = prompt.pop(node)["inputs"]["model"]
+        for content in prompt.values():
+            content["inputs"] |= {key: source for key, value in content["inputs"].items() if value == [node, 0]}
+    return prompt
+
+
 @pytest.mark.parametrize("file", OFFICIAL, ids=lambda file: file.stem)
 def test_official_workflow_runs_on_stand_ins(editor, client, file):
     open_workflow(editor, file)
-    prompt = to_api(editor)
-    for node in prompt.values():
-        # 30 steps at a full megapixel say no more about the graph than 2 on a smaller picture.
-        if "steps" in node["inputs"]:
-            node["inputs"]["steps"] = 2
-        if node["class_type"] == "EmptyLatentImage":
-            assert (node["inputs"]["width"], node["inputs"]["height"]) == (1024, 1024)
-            node["inputs"] |= {"width": 264, "height": 200}
+    prompt = for_stand_ins(to_api(editor), file.stem)
     (image,) = client.images(client.run(prompt))
     assert image.shape == (200, 264, 3) and image.std() > 1
+
+
+@pytest.mark.parametrize("name", ["official_2k", "official_z_image_2k"])
+def test_each_patch_node_of_the_2k_workflows_acts(editor, client, name):
+    """On the stand-ins at twice their training size: with either node bypassed, the picture is another."""
+    open_workflow(editor, PACK / f"workflows/{name}.json")
+    prompt = for_stand_ins(to_api(editor), name)
+    runs = [bypass(prompt, node) for node in (None, "LuminaNextScaledRope", "LuminaNextContextDrop")]
+    pictures = {client.images(client.run(run))[0].tobytes() for run in runs}
+    assert len(pictures) == 3
 
 
 def test_missing_models_are_noticed(editor):

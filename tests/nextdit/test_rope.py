@@ -11,7 +11,12 @@ from lumina_next.nextdit.rope import METHODS, axis_exponents, exponents, rotary_
 B = 10000.0
 
 
-def formula(method, s, head_dim, t, axes, train_tokens=64, watershed=0.3):
+def smooth_step(t, start, end):
+    u = min(max((t - start) / (end - start), 0.0), 1.0)
+    return u * u * (3 - 2 * u)
+
+
+def formula(method, s, head_dim, t, axes, train_tokens=64, watershed=0.3, start=0.6, end=0.7):
     e = [2 * axes * i / head_dim for i in range(head_dim // (2 * axes))]
     if method == "extrapolation":
         return [B**-x for x in e]
@@ -25,6 +30,9 @@ def formula(method, s, head_dim, t, axes, train_tokens=64, watershed=0.3):
     if method == "time_aware":
         wave = ((head_dim - 1) * t + 1) / head_dim
         return [max((B * s ** (1 / wave)) ** -x, B**-x / s) for x in e]
+    if method == "time_aware_late":
+        r = smooth_step(t, start, end)
+        return [B**-x / s ** (1 - r * (1 - x / e[-1])) for x in e]
     return [B**-x / s for x in e] if t < watershed else [(B * s) ** -x for x in e]
 
 
@@ -33,7 +41,7 @@ def formula(method, s, head_dim, t, axes, train_tokens=64, watershed=0.3):
 @pytest.mark.parametrize("s", [1.0, 1.5, 2.0, 4.0])
 @pytest.mark.parametrize("t", [0.0, 0.2, 0.3, 0.65, 1.0])
 def test_frequencies_equal_the_formulas(method, head_dim, axes, s, t):
-    got = RopeScaling(method, s).frequencies(head_dim, t, axes=axes)
+    got = RopeScaling(method, s, return_from=0.6, return_to=0.7).frequencies(head_dim, t, axes=axes)
     expected = torch.tensor(formula(method, s, head_dim, t, axes), dtype=torch.float64)
     assert got.dtype is torch.float32
     torch.testing.assert_close(got.double(), expected, rtol=2e-6, atol=1e-6)
@@ -49,6 +57,39 @@ def test_limits_of_the_time_aware_form():
     torch.testing.assert_close(late, torch.maximum((B * 2.0) ** -exponents(72).float(), plain / 2))
 
 
+def late(start, end, s=2.5):
+    return RopeScaling("time_aware_late", s, return_from=start, return_to=end)
+
+
+@pytest.mark.parametrize("head_dim,axes", [(72, 2), (48, 3)])
+def test_limits_of_the_late_form(head_dim, axes):
+    interpolation, ntk = (
+        RopeScaling(method, 2.5).frequencies(head_dim, axes=axes) for method in ("interpolation", "ntk_aware")
+    )
+
+    def at(start, end, t):
+        return late(start, end).frequencies(head_dim, t, axes=axes)
+
+    for t in (0.0, 0.3, 0.6):
+        torch.testing.assert_close(at(0.6, 0.7, t), interpolation, atol=1e-6, rtol=2e-6)  # the first frequency too
+    for t in (0.7, 0.9, 1.0):
+        torch.testing.assert_close(at(0.6, 0.7, t), ntk, atol=1e-6, rtol=2e-6)
+    for t in (0.0, 0.5, 1.0):
+        torch.testing.assert_close(at(1.0, 1.0, t), interpolation, atol=1e-6, rtol=2e-6)
+        torch.testing.assert_close(at(0.0, 0.0, t), ntk, atol=1e-6, rtol=2e-6)
+    for t, expected in ((0.49, interpolation), (0.5, ntk)):  # no ramp: a watershed
+        torch.testing.assert_close(at(0.5, 0.5, t), expected, atol=1e-6, rtol=2e-6)
+
+
+def test_the_late_form_returns_smoothly_and_highest_frequencies_furthest():
+    times = torch.linspace(0, 1, 101)
+    rows = late(0.4, 0.8).frequencies(72, times)
+    assert (rows.diff(dim=0) >= -1e-7).all()
+    assert rows.log().diff(dim=0).abs().max() < 0.05  # no jump: the whole way is ln 2.5 = 0.92 long
+    gained = (rows[-1] / rows[0]).log()
+    assert (gained.diff() < 1e-6).all() and gained[-1].abs() < 1e-6
+
+
 def test_ntk_meets_interpolation_at_the_lowest_frequency():
     ntk, interpolation = (RopeScaling(m, 3.0).frequencies(72) for m in ("ntk_aware", "interpolation"))
     torch.testing.assert_close(ntk[-1], interpolation[-1])
@@ -58,7 +99,7 @@ def test_ntk_meets_interpolation_at_the_lowest_frequency():
 @pytest.mark.parametrize("method", METHODS)
 def test_one_time_and_a_batch_of_times_agree(method):
     scaling = RopeScaling(method, 2.0)
-    t = torch.tensor([0.0, 0.29, 0.3, 1.0])
+    t = torch.tensor([0.0, 0.29, 0.75, 1.0])
     rows = scaling.frequencies(72, t)
     assert rows.shape == (4, 18)
     for row, one in zip(rows, t, strict=True):
@@ -121,6 +162,8 @@ def test_proportional_attention():
         ({"factor": (1.0, float("nan"))}, "positive finite number"),
         ({"train_tokens": 6}, "at least 7"),
         ({"watershed": 1.5}, "between 0 and 1, got 1.5"),
+        ({"return_from": 0.9, "return_to": 0.5}, "got return_from 0.9 and return_to 0.5"),
+        ({"return_to": 1.5}, "needs 0 <= return_from <= return_to <= 1"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -9,7 +9,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig, RopeScaling, load_model, save_model
-from lumina_next.nextdit.rope import METHODS
+from lumina_next.nextdit.rope import DEFAULT, METHODS
 from lumina_next.nodes.adapter import loading
 from lumina_next.nodes.adapter.conditioning import text_conds
 from lumina_next.nodes.adapter.scaled_rope import Settings, draw_readout, scale_rope
@@ -29,7 +29,7 @@ def model(request):
 @pytest.mark.parametrize("size", [(16, 16), (10, 24), (7, 13)])
 def test_up_to_the_training_size_nothing_changes_by_a_bit(model, size):
     plain = sample(model, size)
-    for method in ("time_aware", "interpolation"):
+    for method in ("time_aware", "time_aware_late", "interpolation"):
         patched, _ = scale_rope(model, method, TRAIN, proportional=True)
         assert torch.equal(sample(patched, size), plain)
 
@@ -93,7 +93,7 @@ def test_our_network_gets_the_scaling_of_the_formulas(method, tmp_path):
         torch.nn.init.normal_(parameter, std=0.15)
     save_model(network, tmp_path / "model.safetensors")
     patched, _ = scale_rope(
-        loading.load(tmp_path / "model.safetensors"), method, TRAIN, proportional=True, watershed=0.5
+        loading.load(tmp_path / "model.safetensors"), method, TRAIN, proportional=True, watershed=0.5, **RETURN
     )
     x, sigma, text = torch.randn(2, 4, 24, 40), torch.tensor([0.7, 0.4]), torch.randn(2, 5, 20)
     conds = text_conds(text, None)
@@ -106,9 +106,12 @@ def test_our_network_gets_the_scaling_of_the_formulas(method, tmp_path):
             attention_mask=conds["attention_mask"].cond,
             transformer_options=options,
         )
-        rope = RopeScaling(method, math.sqrt(12 * 20) / 8, 8, 0.5, proportional=True)
+        rope = RopeScaling(method, math.sqrt(12 * 20) / 8, 8, 0.5, proportional=True, **RETURN)
         velocity = load_model(tmp_path / "model.safetensors")(x, 1 - sigma, text, rope=rope)
     torch.testing.assert_close(got, x + sigma[:, None, None, None] * velocity, atol=1e-5, rtol=1e-5)
+
+
+RETURN = {"return_from": 0.3, "return_to": 0.9}
 
 
 def formula(method, s, base, width, head_dim, t):
@@ -121,6 +124,9 @@ def formula(method, s, base, width, head_dim, t):
         return torch.maximum((base * s ** (1 / (math.log(8 / (2 * math.pi)) / math.log(base)))) ** -e, base**-e / s)
     if method == "time_aware":
         return torch.maximum((base * s ** (head_dim / ((head_dim - 1) * t + 1))) ** -e, base**-e / s)
+    if method == "time_aware_late":
+        u = min(max((t - 0.3) / 0.6, 0.0), 1.0)
+        return base**-e / s ** (1 - u * u * (3 - 2 * u) * (1 - e / e[-1]))
     return base**-e / s if t < 0.3 else (base * s) ** -e
 
 
@@ -137,7 +143,7 @@ def test_cores_embedder_turns_by_the_formulas(kind, method, per_axis):
     def look(executor, x, timesteps, *args, **kwargs):
         seen.append((float(timesteps[0]), executor.class_obj.rope_embedder(ids)))
 
-    patched, _ = scale_rope(model, method, TRAIN, per_axis=per_axis)
+    patched, _ = scale_rope(model, method, TRAIN, per_axis=per_axis, **RETURN)
     sample(spied(patched, WrappersMP.DIFFUSION_MODEL, look), steps=3, batch=2)
     widths, total = config["axes_dims"], sum(config["axes_dims"])
     factors = (12 / 8, 20 / 8) if per_axis else (math.sqrt(240) / 8,) * 2
@@ -234,9 +240,11 @@ def test_a_training_size_in_the_file_that_is_none(text):
         load_own(PIXELS, {"train_tokens": text})
 
 
-def test_a_bad_watershed_is_refused_before_sampling():
+def test_bad_times_are_refused_before_sampling():
     with pytest.raises(ValueError, match="watershed is a time between 0 and 1, got 2"):
         scale_rope(load_own(), "time_aware_watershed", watershed=2.0)
+    with pytest.raises(ValueError, match="got return_from 0.9 and return_to 0.7"):
+        scale_rope(load_own(), "time_aware_late", return_from=0.9)
 
 
 def test_the_node_patches_and_draws(monkeypatch):
@@ -255,6 +263,17 @@ def test_the_node_patches_and_draws(monkeypatch):
     assert torch.equal(sample(patched), sample(out.result[0]))
     assert [image.shape for image in drawn] == [(1, 250, 360, 3)] * 3
     assert torch.equal(drawn[0], drawn[2]) and not torch.equal(drawn[0], drawn[1])
+
+
+def test_the_dropdown_opens_on_the_default_and_shows_each_methods_options_only():
+    (method,) = (entry for entry in ScaledRope.define_schema().inputs if entry.id == "method")
+    shown = {option.key: [entry.id for entry in option.inputs] for option in method.options}
+    assert next(iter(shown)) == DEFAULT == RopeScaling().method
+    assert {key: names for key, names in shown.items() if names} == {
+        "time_aware_late": ["return_from", "return_to"],
+        "time_aware_watershed": ["watershed"],
+    }
+    assert set(shown) == set(METHODS)
 
 
 def test_the_readout_is_the_same_after_a_patched_run_and_on_a_patched_model(model):

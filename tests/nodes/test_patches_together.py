@@ -10,8 +10,9 @@ from comfy.ldm.modules import attention
 from comfy.patcher_extension import WrappersMP
 
 from lumina_next.nextdit import ContextDrop
+from lumina_next.nodes.adapter import context_drop, core_rope
 from lumina_next.nodes.adapter.context_drop import drop_context
-from lumina_next.nodes.adapter.scaled_rope import scale_rope
+from lumina_next.nodes.adapter.scaled_rope import Settings, scale_rope
 
 from .core_models import CORE
 from .patch_models import KINDS, compiled, load, prompt, sample, spied
@@ -38,6 +39,23 @@ def test_the_two_nodes_in_either_order(model):
     singles = sample(model), sample(roped(model)), sample(dropped(model))
     assert not any(torch.equal(both, single) for single in singles)
     assert torch.equal(sample(dropped(roped(model)), (16, 16)), sample(dropped(model), (16, 16)))
+
+
+def test_inert_nothing_of_either_is_called(model, monkeypatch):
+    plain = sample(model, (16, 16))
+    patched = drop_context(roped(model), ContextDrop(1))
+
+    def called(*args, **kwargs):
+        raise AssertionError("an inert patch worked")
+
+    monkeypatch.setattr(Settings, "scaling", called)
+    for place, name in ((core_rope, "rotations"), (core_rope, "run_order"), (context_drop, "run_order")):
+        monkeypatch.setattr(place, name, called)
+    monkeypatch.setattr(ContextDrop, "pool", called)
+    assert torch.equal(sample(patched, (16, 16)), plain)
+    assert not any(context_drop.KEY in keys for keys in patched.wrappers.values())
+    with pytest.raises(AssertionError, match="an inert patch worked"):
+        sample(patched)
 
 
 def test_with_a_lora_in_either_order(model):

@@ -1,0 +1,133 @@
+"""Score every RoPE method above the training size: `python -m lumina_next.benchmarks.sizes`.
+
+Writes benchmarks/results/sizes.*, picture grids, and the tables in docs/larger_sizes.md. Also the search for a method's
+options: `--name search --sizes 2× --rope interpolation time_aware_late time_aware_late,return_from=0.5 …`, where
+`proportional` and `per_axis` can follow a method too; under another name the document stays as it is.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from ..cli.options import named_values
+from ..nextdit import RopeScaling
+from ..nextdit.rope import DEFAULT, METHODS, scale_factor
+from .bars import size_bars
+from .metrics import mean, objects
+from .options import ROOT, add_options, open_bench
+from .report import fill_document, table, write_grid, write_results
+from .sections import BASE, Bench, Row, summary
+
+SIZES = {"1.5×": (96, 96), "2×": (128, 128), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
+PROMPTS = ("12", "2×=104", "4×=4")
+SHOWN = 8  # pictures a row of a grid
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, name="sizes")
+    add = parser.add_argument
+    add("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
+    add("--rope", nargs="*", default=list(METHODS), help="METHOD[,key=number…][,proportional][,per_axis]")
+    add("--prompts", nargs="*", default=PROMPTS, help="how many; SIZE=number for one size (default: %(default)s)")
+    add("--document", type=Path, default=ROOT / "docs" / "larger_sizes.md", help="whose tables are filled in")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    bench, settings = open_bench(options)
+    results, start = {}, time.monotonic()
+    for size in (progress := tqdm(options.sizes)):
+        progress.set_postfix_str(size)
+        specs = options.rope if size.endswith("×") else wide_specs(options.rope)
+        results[size] = measure(bench, size, specs, prompt_count(options.prompts, size))
+        settings["seconds"] = round(time.monotonic() - start)
+        write_results(options.results, options.name, settings, results, size_bars(results))
+        rows = [picture[:SHOWN] for key, picture in bench.pictures.items() if key.startswith(f"{size} ")]
+        write_grid(options.pictures / f"{options.name}-{size.replace('×', 'x').replace(':', '-')}.png", rows, SHOWN)
+    if options.name == "sizes":
+        fill_document(options.document, {size: table(rows) for size, rows in results.items()})
+
+
+def prompt_count(texts: list[str], size: str) -> int:
+    """Return how many prompts a size gets of `number` and `SIZE=number`. Raises ValueError if that is not told."""
+    counts = dict(text.rpartition("=")[::2] for text in texts)
+    if size not in counts and "" not in counts:
+        raise ValueError(f"--prompts {' '.join(texts)} does not say how many for {size}; add a number for all sizes")
+    return int(counts.get(size, counts.get("", 0)))
+
+
+def wide_specs(specs: list[str]) -> list[str]:
+    """Return the methods with one factor for the area, then those that change with a factor per axis."""
+    return [*specs, *(f"{spec},per_axis" for spec in specs if spec != "extrapolation" and "per_axis" not in spec)]
+
+
+def scaling(spec: str, height: int, width: int, bench: Bench) -> RopeScaling:
+    """Return the scaling METHOD[,key=number…][,proportional][,per_axis] for a picture of this size in pixels."""
+    flags = {part for part in spec.split(",")[1:] if part in ("proportional", "per_axis")}
+    name, values = named_values("--rope", ",".join(part for part in spec.split(",") if part not in flags))
+    patch = bench.model.config.patch_size
+    factor = scale_factor((height // patch, width // patch), bench.train_tokens, "per_axis" in flags)
+    return RopeScaling(name, factor, bench.train_tokens, proportional="proportional" in flags, **values)
+
+
+def measure(bench: Bench, size: str, specs: list[str], count: int) -> list[Row]:
+    """Return a row for each method, after two of the model's own 1× sample enlarged where the picture is square."""
+    height, width = SIZES[size]
+    prompts, concepts = bench.truth.prompts(count)
+    drawn: dict[str, tuple[Tensor, float]] = {}
+    bench.pictures[f"{size} true"] = alone(bench.truth.pictures(height)[torch.tensor(concepts)], width)
+    if height == width:
+        small, seconds = timed(bench, prompts, BASE, BASE)
+        for mode in ("bicubic", "nearest"):
+            corners = {"align_corners": False} if mode == "bicubic" else {}
+            drawn[f"1× sample, {mode}"] = F.interpolate(small, (height, width), mode=mode, **corners), seconds
+    for spec in specs:
+        drawn[spec] = timed(bench, prompts, height, width, rope=scaling(spec, height, width, bench))
+    measured = {}
+    for name, (pictures, _) in drawn.items():
+        bench.pictures[f"{size} {name}"] = pictures
+        measured[name] = measures(bench, pictures, concepts * bench.seeds)
+    return [row(name, measured, drawn[name][1]) for name in measured]
+
+
+def timed(bench: Bench, prompts: list[str], height: int, width: int, **options) -> tuple[Tensor, float]:
+    """Return pictures of the prompts with every seed, clipped, and the seconds that one took."""
+    start = time.perf_counter()
+    pictures = [bench.draw(prompts, height, width, seed=seed, **options) for seed in range(bench.seeds)]
+    seconds = time.perf_counter() - start
+    return torch.cat(pictures).clamp(-1, 1), seconds / (len(prompts) * bench.seeds)
+
+
+def measures(bench: Bench, pictures: Tensor, concepts: list[int]) -> dict[str, Tensor]:
+    """Return the measures of square pictures, or, of wide ones, of the square around what stands in them."""
+    if pictures.shape[-1] == pictures.shape[-2]:
+        return bench.measures(pictures, concepts)
+    count, squares = objects(pictures)
+    measured = bench.measures(squares, concepts)
+    del measured["repetition"]
+    return {**measured, "objects": count.float(), "one object": count == 1}
+
+
+def row(name: str, measured: dict[str, dict[str, Tensor]], seconds: float) -> Row:
+    """Return one method's row; with the default's measured too, also how much its GMSD is above the default's."""
+    found: Row = {"method": name, **summary(measured[name])}
+    if DEFAULT in measured:
+        found["above default"] = mean(measured[name]["perceptual"] - measured[DEFAULT]["perceptual"])
+    return {**found, "seconds": seconds}
+
+
+def alone(pictures: Tensor, width: int) -> Tensor:
+    """Return pictures (N, 3, S, S) in the middle of white canvases (N, 3, S, width)."""
+    side = width - pictures.shape[-1]
+    return F.pad(pictures, (side // 2, side - side // 2, 0, 0), value=1.0)
+
+
+if __name__ == "__main__":
+    main()
