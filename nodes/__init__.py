@@ -8,12 +8,14 @@ from .flow_sampler import FlowSampler
 from .flow_schedule import FlowSchedule
 from .load_model import LoadModel
 from .load_text_encoder import LoadTextEncoder
+from .measure_schedule import MeasureSchedule
 from .scaled_rope import ScaledRope
 
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
     LoadTextEncoder,
     FlowSchedule,
+    MeasureSchedule,
     FlowSampler,
     ChannelGuidance,
     ScaledRope,
