@@ -6,7 +6,17 @@ Time runs from 0 (noise) to 1 (data), and a velocity is `velocity(x, t) = dx/dt`
 from .adaptive import integrate_adaptive
 from .analysis import curvature, discretization_error, gaussian_velocity, trajectory
 from .guidance import guide
-from .measured import Path, cheapest_steps, measured_times, one_step_errors, probe, probe_times, refine
+from .measured import (
+    Path,
+    cheapest_steps,
+    least_error_times,
+    measured_times,
+    one_step_errors,
+    probe,
+    probe_times,
+    proposals,
+    refine,
+)
 from .schedules import SCHEDULES, Parameter, Schedule, denoise_times, times
 from .solvers import METHODS, Tableau, integrate, stages
 
@@ -25,10 +35,12 @@ __all__ = [
     "guide",
     "integrate",
     "integrate_adaptive",
+    "least_error_times",
     "measured_times",
     "one_step_errors",
     "probe",
     "probe_times",
+    "proposals",
     "refine",
     "stages",
     "times",

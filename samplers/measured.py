@@ -1,6 +1,7 @@
 """Schedules measured on the flow at hand: probe a path once, then choose the steps that cost the least error on it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -39,12 +40,14 @@ def probe_times(steps: int, start: float = 0.0) -> Tensor:
     return start + (1.0 - start) * times("rational", steps, alpha=1.5).double()
 
 
-def probe(velocity: Velocity, x: Tensor, times: Tensor, method: str = "midpoint", entries: int = 4096) -> Path:
-    """Follow the flow from x (B, ...) along `times` and return its path, at most `entries` numbers of each sample.
+def probe(
+    velocity: Velocity, x: Tensor, times: Tensor, method: str = "midpoint", entries: int = 4096
+) -> tuple[Path, Tensor]:
+    """Follow the flow from x (B, ...) along `times`; return its path, and x at its end.
 
-    Costs `stages(method)` evaluations a step. Which numbers are kept is random but always the same: a few thousand
-    give the norm of an error to about a percent. The velocity at the last time is extrapolated, since a model may
-    have none there.
+    Costs `stages(method)` evaluations a step. The path has at most `entries` numbers of each sample, chosen at random
+    but always the same ones: a few thousand give the norm of an error to about a percent. The velocity at the last
+    time is extrapolated, since a model may have none there.
     """
     size = x[0].numel()
     kept = torch.randperm(size, generator=torch.Generator().manual_seed(0))[:entries].sort().values.to(x.device)
@@ -59,7 +62,7 @@ def probe(velocity: Velocity, x: Tensor, times: Tensor, method: str = "midpoint"
     last = (times[-1] - times[-2]).double().cpu()
     # The parabola through the last two states with the velocity at the first of them.
     slopes.append(2 * (states[-1] - states[-2]) / last - slopes[-1])
-    return Path(times.double().cpu(), torch.stack(states), torch.stack(slopes))
+    return Path(times.double().cpu(), torch.stack(states), torch.stack(slopes)), x
 
 
 def refine(path: Path, parts: int) -> Path:
@@ -125,8 +128,8 @@ def cheapest_steps(errors: Tensor, steps: int) -> list[int]:
     return [0, *reversed(chosen)]
 
 
-def measured_times(path: Path, steps: int, method: str = "euler") -> Tensor:
-    """Return the n-step schedule for `method` that a probed path asks for: (steps + 1,) float32, ascending.
+def least_error_times(path: Path, steps: int, method: str = "euler") -> Tensor:
+    """Return the n-step schedule for `method` with the least error on a probed path: (steps + 1,) float32, ascending.
 
     Ends exactly where the path does. A search over one-step errors as in "On the Trajectory Regularity of ODE-based
     Diffusion Sampling" (Chen et al. 2024, arXiv 2405.11326), with the squares summed, and on an interpolated path.
@@ -137,3 +140,31 @@ def measured_times(path: Path, steps: int, method: str = "euler") -> Tensor:
     points = max(POINTS, POINTS_A_STEP * steps)
     fine = refine(path, math.ceil(points / (len(path.times) - 1)))
     return fine.times[cheapest_steps(one_step_errors(fine, method), steps)].float()
+
+
+def proposals(path: Path, steps: int, method: str = "euler") -> list[Tensor]:
+    """Return the schedules worth trying on a flow with this path: (steps + 1,) float32 each, the measured one first.
+
+    The measured schedule leaves out how errors grow on the way to the end and that stages lie beside the path. So the
+    uniform and the sigmoid one, and the means of both with it, stand by where the path is good enough to judge them:
+    where it took at least twice as many evaluations, `probe` having spent two a step. Raises as `least_error_times`.
+    """
+    measured = least_error_times(path, steps, method)
+    if steps * stages(method) > len(path.times) - 1:
+        return [measured]
+    start = path.times[0].float()
+    fixed = [start + (1.0 - start) * times(name, steps) for name in ("uniform", "sigmoid")]
+    return [measured, *fixed, *((measured + grid) / 2 for grid in fixed)]
+
+
+def measured_times(path: Path, end: Tensor, run: Callable[[Tensor], Tensor], steps: int, method: str) -> Tensor:
+    """Return the proposal that ends nearest to `end`, x where the path ended: (steps + 1,) float32, ascending.
+
+    `run(times)` samples along a schedule from where the path began; it is asked for each proposal, unless there is but
+    one. Raises as `least_error_times`.
+    """
+    grids = proposals(path, steps, method)
+    if len(grids) == 1:
+        return grids[0]
+    errors = [(run(grid) - end).float().square().mean().item() for grid in grids]
+    return grids[min(range(len(grids)), key=errors.__getitem__)]

@@ -6,41 +6,64 @@ import comfy.utils
 import torch
 from comfy.k_diffusion.sampling import trange
 
-from ...samplers import Path, measured_times, probe, probe_times
-from .sampling import FlowVelocity, require_flow
+from ...samplers import Path, measured_times, probe, probe_times, proposals, stages
+from .sampling import FlowVelocity, require_flow, solver_sampler
 
 WHAT = "Measured Schedule"
 PROBE_METHOD = "midpoint"  # two evaluations a probe step, none of them at sigma 0
 
 
-def measure(noise, guider, latent: dict, probes: int, samples: int, denoise: float) -> Path:
-    """Return the path of `guider`'s flow from sigma `denoise` to 0, over `samples` noises, one after the other.
+class Measurement:
+    """A flow as SamplerCustomAdvanced's noise, guider and latent make it, measured over `samples` noises one by one.
 
-    Noise, guider and latent are what SamplerCustomAdvanced takes; of a batch the first latent counts. Costs 2 `probes`
-    model evaluations a sample. Raises ValueError for a model that is no flow model.
+    `path` is the flow's path from sigma `denoise` to 0 and `evaluations` what has been spent: 2 `probes` a sample, and
+    then what `sigmas` tries out. Of a batch the first latent counts. Raises ValueError for a model that is no flow
+    model.
     """
-    require_flow(guider.model_patcher.get_model_object("model_sampling"), WHAT)
-    start = prepare(guider, latent, samples)
-    noises = noise.generate_noise(start)
-    sigmas = (1.0 - probe_times(probes, 1.0 - denoise)).float()
-    sigmas[0], sigmas[-1] = denoise, 0.0
-    bar, paths = comfy.utils.ProgressBar(probes * samples), []
-    for i in range(samples):
+
+    def __init__(self, noise, guider, latent: dict, probes: int, samples: int, denoise: float):
+        require_flow(guider.model_patcher.get_model_object("model_sampling"), WHAT)
+        self.guider, self.seed, self.mask = guider, noise.seed, latent.get("noise_mask")
+        self.start = prepare(guider, latent, samples)
+        self.noises = noise.generate_noise(self.start)
+        self.denoise, self.evaluations = denoise, 0
+        self.bar = comfy.utils.ProgressBar(2 * probes * samples)
+        paths: list[Path] = []
         sampler = comfy.samplers.KSAMPLER(sample_probe, extra_options={"paths": paths})
-        guider.sample(
-            noises[i : i + 1],
-            start["samples"][i : i + 1],
-            sampler,
-            sigmas,
-            denoise_mask=latent.get("noise_mask"),
-            callback=lambda step, x0, x, total, i=i: bar.update_absolute(i * total + step + 1),
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-            seed=noise.seed,
+        self.end = self.run(sampler, self.descending(probe_times(probes, 1.0 - denoise)), 2)
+        self.path = paths[0]
+        for path in paths[1:]:
+            self.path = self.path.join(path)
+
+    def descending(self, times: torch.Tensor) -> torch.Tensor:
+        """Return times as SIGMAS (steps + 1,) float32, the ends exact."""
+        sigmas = (1.0 - times.double()).float()
+        sigmas[0], sigmas[-1] = self.denoise, 0.0
+        return sigmas
+
+    def run(self, sampler, sigmas: torch.Tensor, cost: int) -> torch.Tensor:
+        """Return what every noise becomes, (samples, ...), at `cost` evaluations a step."""
+
+        def callback(step, x0, x, total):
+            self.evaluations += cost
+            self.bar.update_absolute(self.evaluations)
+
+        options = {"denoise_mask": self.mask, "callback": callback, "seed": self.seed}
+        options["disable_pbar"] = not comfy.utils.PROGRESS_BAR_ENABLED
+        pairs = zip(self.noises.split(1), self.start["samples"].split(1), strict=True)
+        return torch.cat([self.guider.sample(noise, start, sampler, sigmas, **options) for noise, start in pairs])
+
+    def sigmas(self, steps: int, method: str) -> torch.Tensor:
+        """Return the schedule of `steps` steps for `method`, as SIGMAS: (steps + 1,) float32, descending to exactly 0.
+
+        Tries out up to five schedules where the path is fine enough to judge them (`samplers.proposals`).
+        """
+        cost, sampler = stages(method), solver_sampler(method)
+        self.bar.total += cost * steps * len(self.noises) * len(proposals(self.path, steps, method))
+        times = measured_times(
+            self.path, self.end, lambda times: self.run(sampler, self.descending(times), cost), steps, method
         )
-    whole = paths[0]
-    for path in paths[1:]:
-        whole = whole.join(path)
-    return whole
+        return self.descending(times)
 
 
 def prepare(guider, latent: dict, samples: int) -> dict:
@@ -66,13 +89,9 @@ def sample_probe(model, x, sigmas, extra_args=None, callback=None, disable=None,
                 progress.update()
             return v
 
-        paths.append(probe(watched, x, times, PROBE_METHOD))
+        path, x = probe(watched, x, times, PROBE_METHOD)
+    paths.append(path)
     return x
-
-
-def measured_sigmas(path: Path, steps: int, method: str) -> torch.Tensor:
-    """Return the n-step schedule that the path asks for as SIGMAS: (steps + 1,) float32, descending to exactly 0."""
-    return 1.0 - measured_times(path, steps, method)
 
 
 def as_text(sigmas: torch.Tensor) -> str:

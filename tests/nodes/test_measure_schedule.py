@@ -10,7 +10,7 @@ from comfy_extras.nodes_custom_sampler import Noise_RandomNoise
 from lumina_next.nextdit import NextDiT, NextDiTConfig, load_model, save_model
 from lumina_next.nodes.adapter import loading, measured_curve, measuring
 from lumina_next.nodes.measure_schedule import MeasureSchedule
-from lumina_next.samplers import guide, measured_times, probe, probe_times
+from lumina_next.samplers import guide, integrate, measured_times, probe, probe_times
 
 CFG = 3.0
 POSITIVE = torch.randn(1, 6, 24, generator=torch.Generator().manual_seed(1))
@@ -67,7 +67,8 @@ def test_equal_to_the_pure_measurement(file, patcher, method):
 
     sigmas, text = run(patcher, method=method).args
     x = Noise_RandomNoise(3).generate_noise(latent())
-    expected = measured_times(probe(velocity, x, probe_times(6)), 5, method)
+    path, end = probe(velocity, x, probe_times(6))
+    expected = measured_times(path, end, lambda grid: integrate(velocity, x, grid, method), 5, method)
     torch.testing.assert_close(sigmas, 1 - expected, atol=0.03, rtol=0)
     assert sigmas[0] == 1.0 and sigmas[-1] == 0.0 and (sigmas.diff() < 0).all()
     read = torch.tensor([float(s) for s in text.split(", ")])
@@ -92,17 +93,20 @@ def test_cost_progress_and_samples(patcher, monkeypatch):
     monkeypatch.setattr("comfy.utils.ProgressBar.update_absolute", lambda self, value, *rest: shown.append(value))
     watched.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "test", watch)
     one = run(watched, latent(batch=2)).args[0]
-    assert shown == [1, 2, 3, 4, 5, 6]
+    assert shown == [2, 4, 6, 8, 10, 12]
     rows = sum(shape[0] for shape in calls)
-    assert rows == 2 * 2 * 6  # evaluations, positive and negative, of the first latent only
-    path = measuring.measure(Noise_RandomNoise(3), guider(watched), latent(), 6, 3, 1.0)
+    assert rows == 2 * 12  # positive and negative, of the first latent only
+    calls.clear()
+    run(watched, method="euler", steps=4)
+    assert sum(shape[0] for shape in calls) == 2 * (12 + 5 * 4)
+    path = measuring.Measurement(Noise_RandomNoise(3), guider(watched), latent(), 6, 3, 1.0).path
     assert path.x.shape[1] == 3 and not torch.equal(path.x[:, 0], path.x[:, 1])
     assert torch.equal(one, run(patcher).args[0])
 
 
 def test_the_drawing_shows_what_was_measured(patcher):
-    path = measuring.measure(Noise_RandomNoise(3), guider(patcher), latent(), 6, 1, 1.0)
-    sigmas = measuring.measured_sigmas(path, 5, "euler")
+    flow = measuring.Measurement(Noise_RandomNoise(3), guider(patcher), latent(), 6, 1, 1.0)
+    path, sigmas = flow.path, flow.sigmas(5, "euler")
     picture = measured_curve.draw_measured(path, sigmas, "title")
     assert picture.shape == (1, measured_curve.HEIGHT, measured_curve.WIDTH, 3)
     assert not torch.equal(picture, measured_curve.draw_measured(path, sigmas[:2], "title"))

@@ -13,10 +13,12 @@ from lumina_next.samplers import (
     cheapest_steps,
     gaussian_velocity,
     integrate,
+    least_error_times,
     measured_times,
     one_step_errors,
     probe,
     probe_times,
+    proposals,
     refine,
     times,
 )
@@ -40,7 +42,7 @@ def test_finds_the_schedule_that_equidistributes_the_error(exponent, steps, meth
     # One step of order p costs h^(p+1) |v^(p)|, equal everywhere where the steps have the density |v^(p)|^(1/(p+1)).
     order = METHODS[method].order
     expected = torch.linspace(0, 1, steps + 1) ** ((order + 1) / (exponent + order + 1))
-    found = measured_times(power_path(exponent, order), steps, method)
+    found = least_error_times(power_path(exponent, order), steps, method)
     # The formula is the limit of many steps; the first, at the zero of t^exponent, is the farthest from it.
     torch.testing.assert_close(found, expected, atol=0.02 + 0.1 * exponent / steps, rtol=0)
 
@@ -69,7 +71,7 @@ def test_the_programme_finds_what_brute_force_finds(seed, steps):
 )
 def test_schedules_ascend_between_the_ends_of_the_path(steps, method, start, probes):
     grid = probe_times(probes, start)
-    found = measured_times(probe(gaussian_velocity(VARIANCE), NOISE, grid), steps, method)
+    found = least_error_times(probe(gaussian_velocity(VARIANCE), NOISE, grid)[0], steps, method)
     assert found.shape == (steps + 1,) and found.dtype == torch.float32
     assert (found.diff() > 0).all()
     assert found[0] == grid[0].float() and found[-1] == 1.0
@@ -82,7 +84,7 @@ def test_schedules_ascend_between_the_ends_of_the_path(steps, method, start, pro
 )
 def test_beats_equal_steps_on_noise_it_was_not_measured_on(method, steps, ratio):
     velocity = gaussian_velocity(VARIANCE)
-    measured = measured_times(probe(velocity, NOISE, probe_times(15)), steps, method)
+    measured = least_error_times(probe(velocity, NOISE, probe_times(15))[0], steps, method)
     other = NOISE.flip(1)
     exact = other * VARIANCE.sqrt()
     error, uniform = (
@@ -109,9 +111,36 @@ def test_errors_are_the_solvers_where_velocity_depends_on_time_only(method):
 
 def test_eulers_errors_are_the_solvers_on_any_flow():
     velocity, grid = gaussian_velocity(VARIANCE), probe_times(8)
-    path = probe(velocity, NOISE, grid)
+    path, _ = probe(velocity, NOISE, grid)
     step = integrate(velocity, path.x[2], grid[[2, 6]], "euler") - path.x[6]
     torch.testing.assert_close(one_step_errors(path)[2, 6], step.square().mean().sqrt())
+
+
+@pytest.mark.parametrize("method", ["euler", "midpoint", "heun"])
+@pytest.mark.parametrize("steps", [2, 3, 6])
+def test_the_proposal_that_ends_nearest_is_taken(method, steps):
+    velocity = gaussian_velocity(VARIANCE)
+    path, end = probe(velocity, NOISE, probe_times(15))
+    tried = []
+
+    def run(grid):
+        tried.append(grid)
+        return integrate(velocity, NOISE, grid.double(), method)
+
+    found = measured_times(path, end, run, steps, method)
+    errors = [(run(grid) - NOISE * VARIANCE.sqrt()).norm() for grid in tried[:5]]
+    assert torch.equal(found, tried[errors.index(min(errors))])
+    assert torch.equal(tried[0], least_error_times(path, steps, method))
+    assert any(torch.equal(grid, times("uniform", steps)) for grid in tried)
+    assert all((grid.diff() > 0).all() and grid[0] == 0 and grid[-1] == 1 for grid in tried)
+
+
+def test_a_path_judges_nothing_that_is_about_as_fine():
+    path, end = probe(gaussian_velocity(VARIANCE), NOISE, probe_times(8, 0.25))
+    assert len(proposals(path, 8, "euler")) == len(proposals(path, 4, "midpoint")) == 5
+    assert len(proposals(path, 9, "euler")) == len(proposals(path, 5, "midpoint")) == 1
+    assert all(grid[0] == 0.25 for grid in proposals(path, 4, "euler"))
+    assert len(measured_times(path, end, None, 9, "euler")) == 10
 
 
 def test_refining_keeps_the_path_and_follows_a_cubic():
@@ -130,7 +159,7 @@ def test_probing_asks_for_nothing_at_the_last_time_and_keeps_some_entries():
         seen.append(float(t))
         return 2 * t.float() * torch.ones_like(x)
 
-    path = probe(velocity, torch.zeros(3, 4, 8, 8), probe_times(5), entries=50)
+    path, _ = probe(velocity, torch.zeros(3, 4, 8, 8), probe_times(5), entries=50)
     assert len(seen) == 10 and max(seen) < 1.0
     assert path.x.shape == path.v.shape == (6, 3, 50) and path.x.dtype == torch.float64
     torch.testing.assert_close(path.v[-1], torch.full((3, 50), 2.0, dtype=torch.float64))
@@ -138,19 +167,19 @@ def test_probing_asks_for_nothing_at_the_last_time_and_keeps_some_entries():
 
 def test_joining_measures_the_mean_of_both():
     velocity, grid = gaussian_velocity(VARIANCE), probe_times(6)
-    one, two = (probe(velocity, NOISE[i : i + 1], grid) for i in (0, 1))
-    both = probe(velocity, NOISE, grid)
+    one, two = (probe(velocity, NOISE[i : i + 1], grid)[0] for i in (0, 1))
+    both, _ = probe(velocity, NOISE, grid)
     torch.testing.assert_close(one_step_errors(one.join(two)), one_step_errors(both))
     with pytest.raises(ValueError, match="same times"):
-        one.join(probe(velocity, NOISE, probe_times(7)))
+        one.join(probe(velocity, NOISE, probe_times(7))[0])
 
 
 def test_bad_input():
-    path = probe(gaussian_velocity(VARIANCE), NOISE, probe_times(4))
+    path, _ = probe(gaussian_velocity(VARIANCE), NOISE, probe_times(4))
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
-        measured_times(path, 0)
+        least_error_times(path, 0)
     with pytest.raises(ValueError, match="Unknown method 'lms'"):
-        measured_times(path, 4, "lms")
+        least_error_times(path, 4, "lms")
     with pytest.raises(ValueError, match="between 1 and 4, the intervals of the path, got 5"):
         cheapest_steps(one_step_errors(path), 5)
     with pytest.raises(ValueError, match="NaN or infinity"):
