@@ -7,7 +7,7 @@ from .adapter.inputs import choice, chosen
 ADAPTIVE = "dopri5"
 # midpoint first: the first entry is what a new node shows.
 NAMES = ["midpoint", *(name for name in METHODS if name != "midpoint")]
-PARAMETERS = {name: [] for name in NAMES} | {ADAPTIVE: ["rtol", "atol"]}
+PARAMETERS: dict[str, list[str]] = {name: [] for name in NAMES} | {ADAPTIVE: ["rtol", "atol"]}
 
 
 def _tolerance(name: str, tooltip: str) -> io.Input:

@@ -48,9 +48,11 @@ class MeasureSchedule(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Sigmas.Output(tooltip="For SamplerCustom and SamplerCustomAdvanced."),
+                io.Sigmas.Output("sigmas", tooltip="For SamplerCustom and SamplerCustomAdvanced."),
                 io.String.Output(
-                    display_name="text", tooltip="The sigmas as text. Paste them into ManualSigmas to keep them."
+                    "text",
+                    display_name="text",
+                    tooltip="The sigmas as text. Paste them into ManualSigmas to keep them.",
                 ),
             ],
         )
