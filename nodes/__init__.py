@@ -9,6 +9,7 @@ from .flow_schedule import FlowSchedule
 from .grid_mask import GridMask
 from .load_model import LoadModel
 from .load_text_encoder import LoadTextEncoder
+from .measure_schedule import MeasureSchedule
 from .regional_prompt import RegionalPrompt
 from .scaled_rope import ScaledRope
 from .visual_anagram import VisualAnagram
@@ -17,6 +18,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadModel,
     LoadTextEncoder,
     FlowSchedule,
+    MeasureSchedule,
     FlowSampler,
     ChannelGuidance,
     ScaledRope,

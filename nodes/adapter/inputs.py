@@ -25,4 +25,4 @@ def chosen(id: str, value: str | dict, flat: dict, accepts: dict[str, list[str]]
     """
     if isinstance(value, dict):
         return value[id], {name: v for name, v in value.items() if name != id}
-    return value, {name: flat[f"{id}.{name}"] for name in accepts[value] if f"{id}.{name}" in flat}
+    return value, {name: flat[f"{id}.{name}"] for name in accepts.get(value, ()) if f"{id}.{name}" in flat}

@@ -35,7 +35,7 @@ def schedule_sigmas(schedule: str, steps: int, denoise: float = 1.0, **parameter
 
 
 def solver_sampler(method: str) -> comfy.samplers.KSAMPLER:
-    """Return a Runge-Kutta method of `samplers.METHODS` as ComfyUI's SAMPLER; ValueError for an unknown one."""
+    """Return a method of `samplers.METHODS` as ComfyUI's SAMPLER; ValueError for an unknown one."""
     stages(method)
     return comfy.samplers.KSAMPLER(sample_flow, extra_options={"method": method})
 
@@ -51,18 +51,11 @@ def sample_flow(model, x, sigmas, extra_args=None, callback=None, disable=None, 
     if len(sigmas) < 2:
         return x
     require_flow(model.inner_model.inner_model.model_sampling, "Flow Sampler")
-    _check(sigmas)
+    check_sigmas(sigmas)
     # float64, so that the grid's sigmas reach the model exactly: other nodes look them up by value.
     grid = sigmas.detach().to("cpu", torch.float64)
     grid[-1] = rest = _last_sigma(grid, method)
-    slope = x.new_zeros(())
-
-    def velocity(x, t):
-        nonlocal slope
-        sigma = (1.0 - t).to(x)
-        denoised = model(x, sigma * x.new_ones(x.shape[0]), **(extra_args or {}))
-        slope = (denoised - x) / sigma
-        return slope
+    velocity = FlowVelocity(model, extra_args)
 
     with trange(len(sigmas) - 1, disable=disable) as progress:
 
@@ -73,7 +66,21 @@ def sample_flow(model, x, sigmas, extra_args=None, callback=None, disable=None, 
             progress.update()
 
         x = integrate(velocity, x, 1.0 - grid, method, on_step)
-    return x + (rest - sigmas[-1].item()) * slope
+    return x + (rest - sigmas[-1].item()) * velocity.last
+
+
+class FlowVelocity:
+    """A sampler's model as velocity(x, t) = dx/dt, t = 1 - sigma below 1; remembers the `last` one and counts them."""
+
+    def __init__(self, model, extra_args: dict | None):
+        self.model, self.extra_args = model, extra_args or {}
+        self.last, self.evaluations = torch.zeros(()), 0
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        sigma = (1.0 - t).to(x)
+        denoised = self.model(x, sigma * x.new_ones(x.shape[0]), **self.extra_args)
+        self.last, self.evaluations = (denoised - x) / sigma, self.evaluations + 1
+        return self.last
 
 
 def register_schedulers() -> None:
@@ -131,7 +138,8 @@ def _stock_sigmas(schedule: str, model_sampling, steps: int) -> torch.Tensor:
     return schedule_sigmas(schedule, steps)
 
 
-def _check(sigmas: torch.Tensor) -> None:
+def check_sigmas(sigmas: torch.Tensor) -> None:
+    """Raise ValueError unless sigmas are finite, within 0 and 1, and descend."""
     if not torch.isfinite(sigmas).all() or sigmas.max() > 1.0 + 1e-4 or sigmas.min() < 0.0:
         raise ValueError(
             "Flow Sampler needs sigmas between 1 (noise) and 0 (image), "

@@ -11,6 +11,7 @@ NODES = {
     "LuminaNextLoadModel",
     "LuminaNextLoadTextEncoder",
     "LuminaNextFlowSchedule",
+    "LuminaNextMeasureSchedule",
     "LuminaNextFlowSampler",
     "LuminaNextChannelGuidance",
     "LuminaNextScaledRope",

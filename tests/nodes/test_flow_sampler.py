@@ -192,6 +192,35 @@ def test_models_that_are_no_flows(patcher, noise):
         sample(diffusion, noise)
 
 
+def test_dopri5_agrees_with_the_pure_solver_on_a_fine_grid(patcher, network, noise):
+    (sampler,) = FlowSampler.execute({"method": "dopri5", "rtol": 1e-4, "atol": 1e-4}).args
+    seen, sigmas = [], sampling.schedule_sigmas("uniform", 10)
+    out = comfy.sample.sample_custom(
+        patcher, noise, 1.0, sampler, sigmas, [[POSITIVE, {}]], [[NEGATIVE, {}]], torch.zeros_like(noise),
+        disable_pbar=True, callback=lambda *step: seen.append(step),
+    )  # fmt: skip
+    assert_close(out, pure(network, patcher, noise, times("rational", 100), "rk4", cfg=1.0), 2e-3)
+    numbers = [step for step, *_ in seen]
+    assert numbers == sorted(numbers) and 0 <= numbers[0] < numbers[-1] < 10
+    assert torch.equal(seen[0][2], noise)
+
+
+def test_dopri5_takes_only_the_ends_of_the_sigmas(patcher, noise):
+    (sampler,) = FlowSampler.execute("dopri5", **{"method.rtol": 0.01, "method.atol": 0.01}).args
+    conds = [[POSITIVE, {}]], [[NEGATIVE, {}]]
+
+    def run(sigmas):
+        sigmas = torch.tensor(sigmas)
+        return comfy.sample.sample_custom(
+            patcher, noise, CFG, sampler, sigmas, *conds, torch.zeros_like(noise), disable_pbar=True
+        )
+
+    assert torch.equal(run([1.0, 0.5, 0.3]), run([1.0, 0.4, 0.35, 0.3]))
+    assert not torch.equal(run([1.0, 0.3]), run([1.0, 0.2]))
+    with pytest.raises(ValueError, match="needs sigmas that descend"):
+        run([1.0, 0.5, 0.5, 0.0])
+
+
 def test_unknown_method():
     with pytest.raises(ValueError, match="Unknown method 'lms'"):
         FlowSampler.execute("lms")
