@@ -17,8 +17,10 @@ HEADS = {"psnr": "PSNR", "perceptual": "perceptual (GMSD) ↓", "sharpness": "sh
 
 def cell(value: Any) -> str:
     """Return a measure as text: value, and ± half its interval where it has one."""
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
     if not isinstance(value, dict):
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
+        return str(value)
     digits = 1 if max(abs(value["value"]), abs(value["high"])) >= 3 else 3
     return f"{value['value']:.{digits}f} ({value['low']:.{digits}f}–{value['high']:.{digits}f})"
 
@@ -32,12 +34,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write_results(folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]]) -> None:
+def write_results(
+    folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]], heading: str = "Quality"
+) -> None:
     """Write name.json and name.md with the bars and one table a section."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"settings": settings, "sections": sections}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    parts = ["# Quality", ", ".join(f"{key}: {value}" for key, value in settings.items())]
+    parts = [f"# {heading}", ", ".join(f"{key}: {value}" for key, value in settings.items())]
     reached = bars(sections)
     parts += [table(reached)] if reached else []
     parts += [f"## {title}\n\n{table(rows)}" for title, rows in sections.items()]
