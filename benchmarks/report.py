@@ -1,6 +1,7 @@
 """Rows of measures as markdown tables and JSON; samples as picture grids."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ HEADS = {"psnr": "PSNR", "perceptual": "perceptual (GMSD) ↓", "sharpness": "sh
 
 def cell(value: Any) -> str:
     """Return a measure as text: value, and ± half its interval where it has one."""
+    if isinstance(value, float) and math.isnan(value):
+        return "–"
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
     if not isinstance(value, dict):

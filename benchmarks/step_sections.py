@@ -1,5 +1,6 @@
 """What `step.py` measures, one function a table; each returns rows of equal keys."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -30,6 +31,7 @@ class Bench:
     text: int = 64
     batch: int = 1
     compile: bool = False
+    clock: str = "wall"
 
     @cached_property
     def theirs(self) -> nn.Module:
@@ -41,7 +43,7 @@ class Bench:
 
     @cached_property
     def rate(self) -> float:
-        return matmul_rate(self.dtype, self.device, self.config.dim, self.config.ffn_dim, 4096)
+        return matmul_rate(self.dtype, self.device, self.config.dim, self.config.ffn_dim, 4096, self.clock)
 
     def inputs(self, grid: Grid, lengths: list[int] | None = None) -> Inputs:
         return make_inputs(self.config, grid, lengths or [self.text] * self.batch, self.dtype, self.device)
@@ -53,7 +55,7 @@ class Bench:
         return partial(their_call, model or self.theirs, inputs)
 
     def times(self, calls: dict[str, Callable[[], Tensor]]) -> dict[str, float]:
-        return medians(calls, self.device, self.rounds)
+        return medians(calls, self.device, self.rounds, self.clock)
 
     def utilisation(self, grid: Grid, seconds: float, lengths: list[int] | None = None) -> dict[str, Any]:
         lengths = lengths or [self.text] * self.batch
@@ -76,25 +78,47 @@ def error(ours: Tensor, exact: Tensor) -> float:
     return ((ours.float() - exact.float()).abs().max() / exact.float().abs().max()).item()
 
 
+def with_compiled_layers(model: nn.Module) -> nn.Module:
+    """Compile a network layer by layer, all by the same code: compiled as a whole it takes minutes."""
+    for layer in model.layers:
+        layer.compile(dynamic=False)
+    return model
+
+
+def fits(call: Callable[[], Tensor]) -> bool:
+    """Tell whether a call finds the memory that it needs."""
+    try:
+        call()
+    except torch.OutOfMemoryError:
+        return False
+    return True
+
+
 def sizes(bench: Bench) -> Rows:
-    """Ours against diffusers' over sizes; both also compiled if asked for."""
+    """Ours against diffusers' over sizes; both also compiled if asked for. What needs too much memory has no figure."""
     rows = []
-    compiled = (torch.compile(bench.ours), torch.compile(bench.theirs)) if bench.compile else None
+    if bench.compile:
+        compiled = with_compiled_layers(our_network(bench.theirs, bench.config))
+        their_compiled = with_compiled_layers(their_network(bench.config, bench.dtype, bench.device))
     for grid in bench.grids:
         inputs = bench.inputs(grid)
         calls = {"ours": bench.call(inputs), "diffusers": bench.their_call(inputs)}
-        if compiled:
-            calls["ours compiled"] = bench.call(inputs, compiled[0])
-            calls["diffusers compiled"] = bench.their_call(inputs, compiled[1])
-        times = bench.times(calls)
+        if bench.compile:
+            calls["ours compiled"] = bench.call(inputs, compiled)
+            calls["diffusers compiled"] = bench.their_call(inputs, their_compiled)
+        fitting = {name: call for name, call in calls.items() if fits(call)}
+        times = dict.fromkeys(calls, math.nan) | bench.times(fitting)
+        peaks = dict.fromkeys(calls, math.nan)
+        peaks |= {name: peak_bytes(call, bench.device) / 2**20 for name, call in fitting.items()}
         row = {"size": pixels(bench, grid), "tokens": grid[0] * grid[1]}
         row |= {f"{name}, s": value for name, value in times.items()}
         row["ratio"] = times["diffusers"] / times["ours"]
-        if compiled:
+        if bench.compile:
             row["ratio compiled"] = times["diffusers compiled"] / times["ours compiled"]
         row |= bench.utilisation(grid, times["ours"])
-        row |= {f"{name} peak, MiB": peak_bytes(calls[name], bench.device) / 2**20 for name in ("ours", "diffusers")}
-        row["largest difference"] = error(calls["ours"](), calls["diffusers"]())
+        row |= {f"{name} peak, MiB": peaks[name] for name in ("ours", "diffusers")}
+        both = "ours" in fitting and "diffusers" in fitting
+        row["largest difference"] = error(calls["ours"](), calls["diffusers"]()) if both else math.nan
         rows.append(row)
     return rows
 

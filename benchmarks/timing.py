@@ -12,6 +12,8 @@ from torch import Tensor
 from .peak import PeakMemory
 
 Calls = dict[str, Callable[[], Tensor]]
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+"""What counts as a second: on a machine that others use too, the processor's own seconds, with one thread."""
 
 
 def synchronise(device: torch.device) -> None:
@@ -20,29 +22,29 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds(call: Callable[[], Tensor], device: torch.device) -> float:
+def seconds(call: Callable[[], Tensor], device: torch.device, clock: str = "wall") -> float:
     """Return how long one call takes, until its result is there."""
     synchronise(device)
-    start = time.perf_counter()
+    start = CLOCKS[clock]()
     call()
     synchronise(device)
-    return time.perf_counter() - start
+    return CLOCKS[clock]() - start
 
 
-def alternate(calls: Calls, device: torch.device, rounds: int) -> dict[str, list[float]]:
+def alternate(calls: Calls, device: torch.device, rounds: int, clock: str = "wall") -> dict[str, list[float]]:
     """Time each of the calls once a round, after one round that does not count; the order turns round every time."""
     for call in calls.values():
         call()
     found: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(rounds):
         for name in list(calls) if i % 2 == 0 else reversed(list(calls)):
-            found[name].append(seconds(calls[name], device))
+            found[name].append(seconds(calls[name], device, clock))
     return found
 
 
-def medians(calls: Calls, device: torch.device, rounds: int) -> dict[str, float]:
+def medians(calls: Calls, device: torch.device, rounds: int, clock: str = "wall") -> dict[str, float]:
     """Return the median seconds of calls that took turns."""
-    return {name: statistics.median(times) for name, times in alternate(calls, device, rounds).items()}
+    return {name: statistics.median(times) for name, times in alternate(calls, device, rounds, clock).items()}
 
 
 def peak_bytes(call: Callable[[], Tensor], device: torch.device) -> int:
@@ -59,12 +61,14 @@ def peak_bytes(call: Callable[[], Tensor], device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def matmul_rate(dtype: torch.dtype, device: torch.device, width: int, hidden: int, rows: int) -> float:
+def matmul_rate(
+    dtype: torch.dtype, device: torch.device, width: int, hidden: int, rows: int, clock: str = "wall"
+) -> float:
     """Return the operations a second of the network's own largest product, the best of five."""
     x = torch.randn(rows, width, device=device).to(dtype)
     weight = torch.randn(hidden, width, device=device).to(dtype)
     x @ weight.T
-    best = min(seconds(lambda: x @ weight.T, device) for _ in range(5))
+    best = min(seconds(lambda: x @ weight.T, device, clock) for _ in range(5))
     return 2 * rows * width * hidden / best
 
 
