@@ -42,9 +42,15 @@ def rows_are_faster(q: Tensor, k: Tensor) -> bool:
         q.dtype == torch.bfloat16
         and eager_inference_on_cpu(q)
         and k.shape[2] >= 256
-        and torch.cpu._is_avx512_bf16_supported()
-        and not torch.cpu._is_amx_tile_supported()
+        and cpu_has("avx512_bf16")
+        and not cpu_has("amx_tile")
     )
+
+
+def cpu_has(feature: str) -> bool:
+    """Ask torch about the processor; releases that cannot tell count as no."""
+    ask = getattr(torch.cpu, f"_is_{feature}_supported", None)
+    return ask is not None and ask()
 
 
 def attend_by_rows(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -170,7 +170,7 @@ def test_attention_in_blocks_of_queries_equals_sdpa(monkeypatch):
 
 
 @torch.no_grad()
-@pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="needs a CPU with bfloat16 products")
+@pytest.mark.skipif(not rows.cpu_has("avx512_bf16"), reason="needs a CPU with bfloat16 products")
 def test_half_precision_is_no_further_from_the_exact_result_than_diffusers():
     config = NextDiTConfig(dim=288, n_layers=2, n_heads=4, n_kv_heads=1, text_dim=32)
     theirs = diffusers_model(config).bfloat16()
