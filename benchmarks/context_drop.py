@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
         progress.set_postfix_str(size)
         results[size] = measure(bench, size, options, prompt_count(options.prompts, size))
         settings["seconds"] = round(time.monotonic() - start)
-        write_results(options.results, options.name, settings, results, [])
+        write_results(options.results, options.name, settings, results)
     write_plot(options.pictures / f"{options.name}.svg", [panel(size, rows) for size, rows in results.items()])
     if options.name == "context_drop":
         fill_document(options.document, {size: table(rows) for size, rows in results.items()})

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     patched = {"Scaled RoPE": scale_rope(model, DEFAULT)[0], "Context Drop": drop_context(model, ContextDrop(1))}
     rows = [{"node": node, **measure(patch, call)} for node, patch in patched.items()]
     settings = {"device": "cpu", "threads": torch.get_num_threads()}
-    write_results(options.results, "inert", settings, {"64 × 64 px": rows}, [])
+    write_results(options.results, "inert", settings, {"64 × 64 px": rows})
 
 
 def measure(patched, call: float) -> dict:

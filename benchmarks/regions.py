@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
         progress.set_postfix_str(f"{layout.name}, {method}")
         results.setdefault(layout.name, []).append(measure(bench, layout, method, options.pictures))
         settings["seconds"] = round(time.monotonic() - start)
-        write_results(options.results, "regions", settings, results, [])
+        write_results(options.results, "regions", settings, results)
     described = "Settings: " + ", ".join(f"{key}: {value}" for key, value in settings.items()) + "."
     fill_document(options.page, {"settings": described} | {name: table(rows) for name, rows in results.items()})
     for layout in LAYOUTS:

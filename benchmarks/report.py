@@ -1,7 +1,9 @@
 """Rows of measures as markdown tables and JSON; samples as picture grids."""
 
 import json
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,12 @@ HEADS |= {"above default": "GMSD − default's"}
 
 def cell(value: Any) -> str:
     """Return a measure as text: value, and ± half its interval where it has one."""
+    if isinstance(value, float) and math.isnan(value):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
     if not isinstance(value, dict):
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
+        return str(value)
     digits = 1 if max(abs(value["value"]), abs(value["high"])) >= 3 else 3
     return f"{value['value']:.{digits}f} ({value['low']:.{digits}f}–{value['high']:.{digits}f})"
 
@@ -35,13 +41,18 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def write_results(
-    folder: Path, name: str, settings: dict[str, Any], sections: dict[str, list[dict]], reached: list[dict]
+    folder: Path,
+    name: str,
+    settings: dict[str, Any],
+    sections: dict[str, list[dict]],
+    reached: Sequence[dict] = (),
+    heading: str = "",
 ) -> None:
     """Write name.json and name.md with what was to be reached and one table a section."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"settings": settings, "sections": sections}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    parts = [f"# {name.capitalize()}", ", ".join(f"{key}: {value}" for key, value in settings.items())]
+    parts = [f"# {heading or name.capitalize()}", ", ".join(f"{key}: {value}" for key, value in settings.items())]
     parts += [table(reached)] if reached else []
     parts += [f"## {title}\n\n{table(rows)}" for title, rows in sections.items()]
     (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n", "utf-8")

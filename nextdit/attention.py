@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .context_drop import Pool
 from .layers import HeadGate
 from .rope import rotate
+from .rows import attend_by_rows, rows_are_faster
 
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 """attend(q, k, v, mask): q (B, H, L, D), k and v (B, H_kv, S, D), mask None or additive (B, 1, 1, S) → (B, H, L, D)."""
@@ -28,7 +29,12 @@ def _flash_attn_func() -> Callable | None:
 
 
 def default_attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attend with flash-attn where it is installed and takes the call (CUDA, 16 bit, no mask), else with `sdpa`."""
+    """Attend with flash-attn where it is installed and takes the call (CUDA, 16 bit, no mask), else with `sdpa`.
+
+    On CPUs that multiply bfloat16 matrices, and do so outside of `sdpa` only, with `attend_by_rows`.
+    """
+    if mask is None and rows_are_faster(q, k):
+        return attend_by_rows(q, k, v)
     flash = _flash_attn_func() if q.is_cuda and q.element_size() == 2 and mask is None else None
     if flash is None:
         return sdpa(q, k, v, mask)
@@ -82,5 +88,5 @@ class Attention(nn.Module):
         k, v = (rotate(k, rotary), v) if pool is None else pool(k, v, rotary)
         k_text, v_text = self.heads(self.ky_norm(self.wk_y(text))), self.heads(self.wv_y(text))
         out = attend(q if temperature == 1.0 else q * temperature, k, v, None)
-        out = out + self.gate((cross or attend)(q, k_text, v_text, text_mask))
+        out = self.gate(out, (cross or attend)(q, k_text, v_text, text_mask))
         return self.wo(out.transpose(1, 2).flatten(-2))  # (B, H, N, D) → (B, N, H·D)

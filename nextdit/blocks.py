@@ -1,11 +1,13 @@
 """The transformer block that the Next-DiT variants share."""
 
+import torch
 from torch import Tensor, nn
 
 from .attention import Attend, Attention
 from .config import NextDiTConfig
 from .context_drop import Pool
 from .layers import FeedForward, modulate
+from .rows import by_rows
 
 
 class Block(nn.Module):
@@ -41,8 +43,10 @@ class Block(nn.Module):
     ) -> Tensor:
         """Map tokens x (B, N, dim) to (B, N, dim); text (B, L, text_dim), condition (B, time_dim)."""
         scale_a, gate_a, scale_f, gate_f = self.adaLN_modulation(condition).chunk(4, dim=-1)
-        h = modulate(self.attention_norm1(x), scale_a)
+        gate_a, gate_f = gate_a.tanh().unsqueeze(1), gate_f.tanh().unsqueeze(1)
+        h = by_rows(lambda x: modulate(self.attention_norm1(x), scale_a), x)
         h = self.attention(h, self.attention_y_norm(text), rotary, text_mask, attend, temperature, pool, cross)
-        x = x + gate_a.tanh().unsqueeze(1) * self.attention_norm2(h)
-        h = self.feed_forward(modulate(self.ffn_norm1(x), scale_f))
-        return x + gate_f.tanh().unsqueeze(1) * self.ffn_norm2(h)
+        x = by_rows(lambda x, h: torch.addcmul(x, gate_a, self.attention_norm2(h)), x, h)
+        h = by_rows(lambda x: modulate(self.ffn_norm1(x), scale_f), x)
+        h = self.feed_forward(h)
+        return by_rows(lambda x, h: torch.addcmul(x, gate_f, self.ffn_norm2(h)), x, h)

@@ -15,8 +15,8 @@ def modulate(x: Tensor, scale: Tensor) -> Tensor:
 def sinusoid(t: Tensor, width: int, max_period: float = 10000.0) -> Tensor:
     """Embed times (B,) as (B, width) float32, the cosine half first; t itself, not ×1000 (reference code)."""
     half = width // 2
-    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32) / half)
-    angles = t[:, None].float() * frequencies.to(t.device)
+    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    angles = t[:, None].float() * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
@@ -46,11 +46,12 @@ class FeedForward(nn.Module):
         self.w3 = operations.Linear(dim, hidden, bias=False, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+        # in place: these are the largest tensors of a step, and new memory costs more than the arithmetic
+        return self.w2(F.silu(self.w1(x), inplace=True).mul_(self.w3(x)))
 
 
 class HeadGate(nn.Module):
-    """Multiply head h of (B, heads, N, D) by tanh(weight[h]); zero, that is shut, before training.
+    """Add head h of one (B, heads, N, D), times tanh(weight[h]), to another; zero, that is shut, before training.
 
     The numbers are the weight of a norm from `operations`, whose output for ones is that weight: so they are cast,
     patched and offloaded as the weights of layers are. ComfyUI leaves bare parameters out of all three.
@@ -62,8 +63,8 @@ class HeadGate(nn.Module):
         self.norm = operations.RMSNorm(heads, eps=0.0, **factory)
         nn.init.zeros_(self.norm.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.norm(x.new_ones(self.heads)).tanh()[:, None, None]
+    def forward(self, out: Tensor, gated: Tensor) -> Tensor:
+        return torch.addcmul(out, gated, self.norm(out.new_ones(self.heads)).tanh()[:, None, None])
 
 
 class FinalLayer(nn.Module):

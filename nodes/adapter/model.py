@@ -125,6 +125,18 @@ class LuminaNext(comfy.model_base.BaseModel):
         return super().process_latent_in(latent)
 
 
+def memory_usage_factor(unet_config: dict) -> float:
+    """Return what core multiplies with latent pixels, bytes per number and 0.01 MiB to estimate a call's memory.
+
+    The peak of a block is, in numbers per token, either the feed-forward's (the block's input, the residual, what is
+    normed, two hidden layers) or that of turning queries or keys in float32. Tested against counted allocations.
+    """
+    dim, ffn = unet_config["dim"], unet_config["ffn_dim"]
+    kv = dim // unet_config["n_heads"] * unet_config["n_kv_heads"]
+    numbers = max(3 * dim + 2 * ffn, 7 * dim, 3 * dim + 6 * kv)
+    return numbers / unet_config["patch_size"] ** 2 / (0.01 * 1024**2)
+
+
 class LuminaNextConfig(comfy.supported_models_base.BASE):
     """How ComfyUI builds, saves and sizes a Lumina-Next model."""
 
@@ -138,8 +150,7 @@ class LuminaNextConfig(comfy.supported_models_base.BASE):
     def __init__(self, unet_config: dict):
         self.latent_format = LATENT_FORMATS[unet_config["in_channels"]]
         super().__init__(unet_config)
-        # 1.4 is what core takes for the like-sized Lumina-Image-2.0; memory goes with tokens times width
-        self.memory_usage_factor = 1.4 * (unet_config["dim"] / 2304) * (2 / unet_config["patch_size"]) ** 2
+        self.memory_usage_factor = memory_usage_factor(unet_config)
 
     def inpaint_model(self) -> bool:
         return False  # the base class takes any model with more than four channels for one

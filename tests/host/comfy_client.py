@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import struct
+import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -31,6 +32,7 @@ class Run:
     prompt_id: str
     status: str = "queued"
     events: list[tuple[str, dict]] = field(default_factory=list)
+    received: list[float] = field(default_factory=list)  # when each event arrived, in seconds of perf_counter
     previews: list[Image.Image] = field(default_factory=list)
     outputs: dict = field(default_factory=dict)
     error: str = ""
@@ -109,6 +111,7 @@ class ComfyClient:
                 continue
             current = run
             run.events.append((kind, data))
+            run.received.append(time.perf_counter())
             run.status = ENDINGS.get(kind, run.status)
             run.error = data.get("exception_message", run.error)
             seen += kind == "progress"

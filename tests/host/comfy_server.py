@@ -56,10 +56,13 @@ class ComfyServer:
     """A running server; use as a context manager, which ends the process whatever happens.
 
     `pack_name` is the name of the pack's folder under custom_nodes; None starts a server without the pack.
+    `options` are command line arguments of ComfyUI.
     """
 
-    def __init__(self, comfyui: Path, base: Path, pack_name: str | None = "lumina-next"):
-        self.comfyui, self.base, self.pack_name = comfyui, base, pack_name
+    def __init__(
+        self, comfyui: Path, base: Path, pack_name: str | None = "lumina-next", options: tuple[str, ...] = ("--cpu",)
+    ):
+        self.comfyui, self.base, self.pack_name, self.options = comfyui, base, pack_name, options
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_file = base / "server.log"
@@ -67,7 +70,15 @@ class ComfyServer:
 
     def __enter__(self) -> "ComfyServer":
         self._prepare()
-        arguments = ["--cpu", "--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(self.base)]
+        arguments = [
+            *self.options,
+            "--listen",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--base-directory",
+            str(self.base),
+        ]
         arguments += ["--disable-api-nodes", "--database-url", "sqlite:///:memory:", "--preview-method", "latent2rgb"]
         # PYTHONPATH could hide an absolute import that fails in a user's ComfyUI.
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}

@@ -4,8 +4,10 @@ import pytest
 import torch
 from diffusers.models.embeddings import get_2d_rotary_pos_embed_lumina
 
-from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig, RopeScaling
+from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig, RopeScaling, rows
 from lumina_next.nextdit.attention import sdpa
+from lumina_next.nextdit.keys import to_model_keys
+from lumina_next.tests.nextdit.conftest import diffusers_model
 
 
 def inputs(config, batch=3, size=(12, 20), length=7, seed=1):
@@ -144,3 +146,38 @@ def test_cross_and_pooled_take_the_place_of_the_defaults(twins, config):
     assert torch.equal(ours.velocity(x, t, text, cross=sdpa, pooled=text.mean(1)), plain)
     assert not torch.equal(ours.velocity(x, t, text, cross=lambda q, k, v, mask: torch.zeros_like(q)), plain)
     assert not torch.equal(ours.velocity(x, t, text, pooled=torch.zeros_like(text[:, 0])), plain)
+
+
+@torch.no_grad()
+def test_blocks_of_rows_change_nothing(twins, config, monkeypatch):
+    ours, _ = twins
+    x, t, text, mask = inputs(config)
+    with torch.enable_grad():  # whole tensors
+        expected = ours(x, t, text, mask).detach()
+    monkeypatch.setattr(rows, "BLOCK", 7 * 3 * config.dim)  # seven tokens at a time, which do not divide the image
+    torch.testing.assert_close(ours(x, t, text, mask), expected, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_attention_in_blocks_of_queries_equals_sdpa(monkeypatch):
+    monkeypatch.setattr(rows, "SCORES", 300 * 70)  # blocks of 70 queries
+    g = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, heads, 300, 72, generator=g) for heads in (6, 2, 2))
+    torch.testing.assert_close(rows.attend_by_rows(q, k, v), sdpa(q, k, v), rtol=0, atol=1e-5)
+    half = [x.bfloat16() for x in (q, k, v)]
+    exact = sdpa(*(x.float() for x in half))
+    torch.testing.assert_close(rows.attend_by_rows(*half).float(), exact, rtol=0, atol=0.02)
+
+
+@torch.no_grad()
+@pytest.mark.skipif(not rows.cpu_has("avx512_bf16"), reason="needs a CPU with bfloat16 products")
+def test_half_precision_is_no_further_from_the_exact_result_than_diffusers():
+    config = NextDiTConfig(dim=288, n_layers=2, n_heads=4, n_kv_heads=1, text_dim=32)
+    theirs = diffusers_model(config).bfloat16()
+    ours = NextDiT(config)
+    ours.load_state_dict(to_model_keys(theirs.state_dict()))
+    ours = ours.eval().bfloat16()
+    x, t, text, mask = (part.bfloat16() for part in inputs(config, size=(36, 40)))
+    mine, other = ours(x, t, text, mask), their_velocity(theirs, x, t, text, mask)
+    exact = ours.float()(x.float(), t.float(), text.float(), mask)
+    assert (mine.float() - exact).norm() <= 1.1 * (other.float() - exact).norm()

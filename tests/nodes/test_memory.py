@@ -1,0 +1,44 @@
+"""ComfyUI's estimate of a call's memory, against what the call allocates on a GPU that is only pretended."""
+
+from dataclasses import asdict
+
+import comfy.model_management
+import comfy.ops
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from lumina_next.benchmarks.peak import PeakMemory
+from lumina_next.nextdit.config import PRESETS, NextDiTConfig
+from lumina_next.nodes.adapter.model import IMAGE_MODEL, LuminaNext, LuminaNextConfig
+
+PIXELS = NextDiTConfig(
+    dim=512, n_layers=8, n_heads=8, n_kv_heads=4, text_dim=384, in_channels=3, out_channels=3, patch_size=4
+)
+
+
+def peak(model, config, batch, height, width, dtype):
+    """Count what one call of the network allocates; attention as fused kernels do it, which keep no scores."""
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        x = torch.empty(batch, config.in_channels, height, width, device="cuda", dtype=dtype)
+        text = torch.empty(batch, 128, config.text_dim, device="cuda", dtype=dtype)
+        with PeakMemory() as memory:
+            model.velocity(x, torch.empty(batch, device="cuda"), text, attend=lambda q, k, v, mask: torch.empty_like(q))
+    return memory.peak
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=["bfloat16", "float32"])
+@pytest.mark.parametrize("name", [*PRESETS, "pixels"])
+def test_the_estimate_is_within_a_quarter_of_the_peak(name, dtype, monkeypatch):
+    monkeypatch.setattr(comfy.model_management, "pytorch_attention_flash_attention", lambda: True)
+    config = PRESETS.get(name, PIXELS)
+    settings = LuminaNextConfig({"image_model": IMAGE_MODEL, **asdict(config), "n_layers": 2})
+    settings.set_inference_dtype(dtype, None)
+    settings.custom_operations = comfy.ops.disable_weight_init
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model = LuminaNext(settings, device="cuda")
+    for batch, height, width in ((1, 128, 128), (2, 128, 128), (2, 64, 256), (2, 256, 256), (1, 512, 512)):
+        shape = [batch, config.in_channels, height, width]
+        estimate = model.memory_required(shape)
+        measured = peak(model.diffusion_model, config, batch, height, width, dtype)
+        assert 0.75 < estimate / measured < 1.25, f"{shape}: {estimate / 2**20:.0f} of {measured / 2**20:.0f} MiB"
