@@ -20,7 +20,7 @@ from ..samplers.solvers import Velocity
 from ..training.sampling import noise
 from . import few_steps_report
 from .metrics import psnr
-from .quality import ROOT
+from .options import ROOT
 from .sections import BASE
 from .truth import DEMO, Truth
 

@@ -143,7 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
         "guidance": "yes",
     }
     write_results(
-        options.results, options.name, settings, {"Seconds of a picture": rows}, "From the queue to the picture"
+        options.results, options.name, settings, {"Seconds of a picture": rows}, heading="From the queue to the picture"
     )
 
 

@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
             progress.set_postfix_str(title)
             results[title] = section(bench)
             settings["seconds"] = round(time.monotonic() - start)
-            write_results(options.results, name, settings, results, "Seconds of a step")
+            write_results(options.results, name, settings, results, heading="Seconds of a step")
 
 
 if __name__ == "__main__":
