@@ -20,7 +20,6 @@ SECTIONS = {
     "Backgrounds": sections.backgrounds,
     "Two objects": sections.two_objects,
     "Guidance": sections.guidance,
-    "Few steps": sections.few_steps,
     "Speed": sections.speed,
 }
 

@@ -121,21 +121,6 @@ def two_objects(bench: Bench) -> list[Row]:
     return rows
 
 
-def few_steps(bench: Bench, counts: tuple[int, ...] = (4, 6, 10, 20), concepts: int = 32) -> list[Row]:
-    """The schedules and solvers at equal numbers of network evaluations."""
-    rows, chosen = [], list(range(len(bench.truth.emoji)))[:concepts]
-    for nfe in counts:
-        for schedule, method, cost in (
-            ("uniform", "euler", 1),
-            ("rational", "euler", 1),
-            ("sigmoid", "euler", 1),
-            ("uniform", "midpoint", 2),
-        ):
-            options = {"steps": nfe // cost, "schedule": schedule, "method": method}
-            rows.append({"NFE": nfe, "schedule": schedule, "solver": method, **bench.scored("en", chosen, **options)})
-    return rows
-
-
 def guidance(bench: Bench, scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0), concepts: int = 32) -> list[Row]:
     """Classifier-free guidance scales."""
     return [
