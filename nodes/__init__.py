@@ -6,6 +6,7 @@ from .channel_guidance import ChannelGuidance
 from .context_drop import DropContext
 from .flow_sampler import FlowSampler
 from .flow_schedule import FlowSchedule
+from .load_lora import LoadLora
 from .load_model import LoadModel
 from .load_text_encoder import LoadTextEncoder
 from .scaled_rope import ScaledRope
@@ -13,6 +14,7 @@ from .scaled_rope import ScaledRope
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
     LoadTextEncoder,
+    LoadLora,
     FlowSchedule,
     FlowSampler,
     ChannelGuidance,

@@ -131,10 +131,11 @@ def write_vae(file: Path) -> None:
 
 
 def write_lora(file: Path, naming: str, rank: int = 4, dim: int = 64, seed: int = 3) -> None:
-    """A LoRA on one matrix of the untrained model: `naming` is "kohya" or "diffusion_model"."""
+    """A LoRA on one matrix of the untrained model: `naming` is "kohya", "diffusion_model" or "peft"."""
     base, up, down = {
         "kohya": ("lora_unet_layers_0_attention_wq", "lora_up", "lora_down"),
         "diffusion_model": ("diffusion_model.layers.0.attention.wq", "lora_B", "lora_A"),
+        "peft": ("base_model.model.layers.0.attention.wq", "lora_B", "lora_A"),
     }[naming]
     generator = torch.Generator().manual_seed(seed)
     weights = {
