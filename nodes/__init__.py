@@ -32,4 +32,5 @@ class LuminaNextExtension(ComfyExtension):
         demo.register_folders()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        await self.on_load()  # releases such as 0.3.64 do not call it; a second time it changes nothing
         return NODES

@@ -56,10 +56,11 @@ class ComfyServer:
     """A running server; use as a context manager, which ends the process whatever happens.
 
     `pack_name` is the name of the pack's folder under custom_nodes; None starts a server without the pack.
+    `packages` is a folder whose packages go before the installed ones.
     """
 
-    def __init__(self, comfyui: Path, base: Path, pack_name: str | None = "lumina-next"):
-        self.comfyui, self.base, self.pack_name = comfyui, base, pack_name
+    def __init__(self, comfyui: Path, base: Path, pack_name: str | None = "lumina-next", packages: Path | None = None):
+        self.comfyui, self.base, self.pack_name, self.packages = comfyui, base, pack_name, packages
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_file = base / "server.log"
@@ -72,6 +73,8 @@ class ComfyServer:
         # PYTHONPATH could hide an absolute import that fails in a user's ComfyUI.
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        if self.packages is not None:
+            environment["PYTHONPATH"] = str(self.packages)
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "main.py", *arguments],
