@@ -39,4 +39,4 @@ def _alpha(config: dict, source: str) -> float | None:
     if alpha is None:
         return None
     # rank-stabilised LoRA divides by the root of the rank (arXiv 2312.03732)
-    return alpha * math.sqrt(rank) if config.get("use_rslora") else float(alpha)
+    return alpha * math.sqrt(rank) if config.get("use_rslora") and rank else float(alpha)

@@ -20,6 +20,7 @@ REFERENCE = "diffusion_models/consolidated.00-of-01.safetensors"
 DIFFUSERS = "diffusers/Lumina-Next-SFT-diffusers"
 TEXT_ENCODER = "text_encoders/gemma-2b"
 VAE = "vae/sdxl_vae.safetensors"
+LORA = "loras/my-lora.safetensors"
 
 
 def write_official_stand_ins(models: Path) -> None:
@@ -31,6 +32,7 @@ def write_official_stand_ins(models: Path) -> None:
     write_gemma(models / DIFFUSERS / "text_encoder", tokenizer=models / DIFFUSERS / "tokenizer")
     write_gemma(models / TEXT_ENCODER)
     write_vae(models / VAE)
+    write_lora(models / LORA, "peft", dim=32)
 
 
 def reference_weights(

@@ -34,6 +34,7 @@ EXTENT = """(() => {
   return [x(at(0, Math.min) - 20), y(at(1, Math.min) - 20), x(at(2, Math.max) + 20), y(at(3, Math.max) + 20)];
 })()"""
 TOAST_SECONDS = 6
+RUN_SECONDS = 600  # one of them trains
 
 
 def refresh(server: ComfyServer, file: Path) -> None:
@@ -47,7 +48,7 @@ def refresh(server: ComfyServer, file: Path) -> None:
             api = json.dumps(to_api(browser), indent=2, ensure_ascii=False)
             (file.parent / "api" / file.name).write_text(api + "\n", encoding="utf-8")
             browser.click(RUN)
-            browser.wait_for(DRAWN)
+            browser.wait_for(DRAWN, RUN_SECONDS)
         browser.evaluate("app.extensionManager.command.execute('Comfy.Canvas.FitView').then(() => true)")
         time.sleep(TOAST_SECONDS)
         screen = browser.screenshot()

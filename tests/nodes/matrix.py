@@ -114,8 +114,8 @@ EXCLUDED = {
 }
 # What cannot be run on a CPU.
 NOT_RUN = {
-    "sage attention": "needs CUDA. Tested instead: all attention goes through the function that ComfyUI chose, self-attention "
-    "without a mask",
+    "sage attention": "needs CUDA. Tested instead: all attention goes through the function that ComfyUI chose, "
+    "self-attention without a mask",
     "flash attention": "needs CUDA; the same holds",
     "xformers": "needs CUDA; the same holds",
     "dynamic VRAM": "ComfyUI switches it on for GPUs only",
@@ -125,9 +125,9 @@ NOT_RUN = {
 }
 
 INTRODUCTION = (
-    "Written by `python -m lumina_next.tests.nodes.write_combinations`; do not edit. Every cell is a sampling in a real",
-    "ComfyUI by `tests/nodes/test_matrix.py`, which checks that the result is finite, the same twice, and as the cell",
-    "says; that the node still acts in company; and that nothing is left on the model afterwards.",
+    "Written by `python -m lumina_next.tests.nodes.write_combinations`; do not edit. Every cell is a sampling in a",
+    "real ComfyUI by `tests/nodes/test_matrix.py`, which checks that the result is finite, the same twice, and as the",
+    "cell says; that the node still acts in company; and that nothing is left on the model afterwards.",
 )
 
 
