@@ -7,6 +7,8 @@ import json
 import runpy
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
 import uuid
 
 import aiohttp
@@ -87,32 +89,33 @@ def test_the_example_client_says_what_went_wrong(server, tmp_path):
 
 
 def test_the_flow_of_comfyuis_websocket_example(server):
-    """script_examples/websockets_api_example_ws_images.py: pictures of a SaveImageWebsocket node come as binary events.
+    """script_examples/websockets_api_example.py: wait for the end over the websocket, then ask the history.
 
-    No feature is asked for, so that previews are plain: 8 bytes of header, then the picture.
+    It asks for no feature, so that previews are plain binary events: 8 bytes of header, then the picture.
     """
     graph = TextToImage()
-    image = graph.add("VAEDecode", samples=graph.sample(seed=88, steps=6), vae=graph.vae)
-    save, _ = graph.add("SaveImageWebsocket", images=image)
+    graph.show(graph.sample(seed=88, steps=6))
 
-    async def follow() -> tuple[list[bytes], list[bytes]]:
-        client, node, previews, results = uuid.uuid4().hex, None, [], []
+    async def follow() -> tuple[list[bytes], str]:
+        client, previews = uuid.uuid4().hex, []
         async with aiohttp.ClientSession(server.url) as session, session.ws_connect(f"/ws?clientId={client}") as socket:
             async with session.post("/prompt", json={"prompt": graph, "client_id": client}) as answer:
                 prompt_id = (await answer.json())["prompt_id"]
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.BINARY:
-                    (results if node == save else previews).append(message.data[8:])
+                    previews.append(message.data[8:])
                     continue
                 event = json.loads(message.data)
                 if event["type"] == "executing" and event["data"].get("prompt_id") == prompt_id:
-                    node = event["data"]["node"]
-                    if node is None:
-                        return previews, results
+                    if event["data"]["node"] is None:
+                        return previews, prompt_id
         raise AssertionError("the server hung up")
 
-    previews, results = asyncio.run(asyncio.wait_for(follow(), 120))
-    assert len(previews) >= 5 and len(results) == 1
+    previews, prompt_id = asyncio.run(asyncio.wait_for(follow(), 120))
+    assert len(previews) >= 5
     for data in previews:
         assert Image.open(io.BytesIO(data)).format == "JPEG"
-    assert Image.open(io.BytesIO(results[0])).size == (64, 64)
+    outputs = server.get(f"/history/{prompt_id}")[prompt_id]["outputs"]
+    (saved,) = [image for output in outputs.values() for image in output["images"]]
+    with urllib.request.urlopen(f"{server.url}/view?{urllib.parse.urlencode(saved)}") as answer:
+        assert Image.open(io.BytesIO(answer.read())).size == (64, 64)
