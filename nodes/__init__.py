@@ -7,6 +7,7 @@ from .context_drop import DropContext
 from .flow_sampler import FlowSampler
 from .flow_schedule import FlowSchedule
 from .grid_mask import GridMask
+from .load_lora import LoadLora
 from .load_model import LoadModel
 from .load_text_encoder import LoadTextEncoder
 from .measure_schedule import MeasureSchedule
@@ -17,6 +18,7 @@ from .visual_anagram import VisualAnagram
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
     LoadTextEncoder,
+    LoadLora,
     FlowSchedule,
     MeasureSchedule,
     FlowSampler,
@@ -38,4 +40,5 @@ class LuminaNextExtension(ComfyExtension):
         demo.register_folders()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        await self.on_load()  # releases such as 0.3.64 do not call it; a second time it changes nothing
         return NODES

@@ -40,7 +40,8 @@ class Network(NextDiT):
         super().__init__(NextDiTConfig(**fields), device=device, dtype=dtype, operations=operations)
         self.dtype = dtype
         self.train_tokens = train_tokens
-        self.patch_size = self.config.patch_size  # where core's networks have it
+        self.patch_size = self.config.patch_size  # where core's networks have them, and core's nodes look
+        self.in_channels = self.config.in_channels
 
     def forward(self, x, timesteps, context, attention_mask=None, control=None, transformer_options={}, **kwargs):  # noqa: B006 - ComfyUI's signature
         return WrapperExecutor.new_class_executor(

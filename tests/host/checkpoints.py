@@ -23,6 +23,7 @@ VAE = "vae/sdxl_vae.safetensors"
 Z_IMAGE_VAE = "vae/ae.safetensors"
 ONLY_NAMED = ("diffusion_models/z_image_turbo_bf16.safetensors", "text_encoders/qwen_3_4b.safetensors")
 """Files that must be in the lists, while stand_in_nodes.py does their work."""
+LORA = "loras/my-lora.safetensors"
 
 
 def write_official_stand_ins(models: Path) -> None:
@@ -37,6 +38,7 @@ def write_official_stand_ins(models: Path) -> None:
     write_vae(models / Z_IMAGE_VAE, channels=16)
     for name in ONLY_NAMED:
         save_file({"stand.in": torch.zeros(1)}, models / name)
+    write_lora(models / LORA, "peft", dim=32)
 
 
 def reference_weights(
@@ -139,10 +141,11 @@ def write_vae(file: Path, channels: int = 4) -> None:
 
 
 def write_lora(file: Path, naming: str, rank: int = 4, dim: int = 64, seed: int = 3) -> None:
-    """A LoRA on one matrix of the untrained model: `naming` is "kohya" or "diffusion_model"."""
+    """A LoRA on one matrix of the untrained model: `naming` is "kohya", "diffusion_model" or "peft"."""
     base, up, down = {
         "kohya": ("lora_unet_layers_0_attention_wq", "lora_up", "lora_down"),
         "diffusion_model": ("diffusion_model.layers.0.attention.wq", "lora_B", "lora_A"),
+        "peft": ("base_model.model.layers.0.attention.wq", "lora_B", "lora_A"),
     }[naming]
     generator = torch.Generator().manual_seed(seed)
     weights = {

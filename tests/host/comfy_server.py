@@ -56,13 +56,19 @@ class ComfyServer:
     """A running server; use as a context manager, which ends the process whatever happens.
 
     `pack_name` is the name of the pack's folder under custom_nodes; None starts a server without the pack.
-    `options` are command line arguments of ComfyUI.
+    `packages` is a folder whose packages go before the installed ones, `options` are arguments of ComfyUI.
     """
 
     def __init__(
-        self, comfyui: Path, base: Path, pack_name: str | None = "lumina-next", options: tuple[str, ...] = ("--cpu",)
+        self,
+        comfyui: Path,
+        base: Path,
+        pack_name: str | None = "lumina-next",
+        packages: Path | None = None,
+        options: tuple[str, ...] = ("--cpu",),
     ):
-        self.comfyui, self.base, self.pack_name, self.options = comfyui, base, pack_name, options
+        self.comfyui, self.base, self.pack_name = comfyui, base, pack_name
+        self.packages, self.options = packages, options
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_file = base / "server.log"
@@ -83,6 +89,8 @@ class ComfyServer:
         # PYTHONPATH could hide an absolute import that fails in a user's ComfyUI.
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        if self.packages is not None:
+            environment["PYTHONPATH"] = str(self.packages)
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "main.py", *arguments],

@@ -75,6 +75,23 @@ def test_stock_lora_loader(server, client, naming):
     assert np.array_equal(picture(client, plain(seed=1)), base)
 
 
+def test_our_lora_loader_reads_what_the_stock_one_skips(server, client):
+    for naming in ("peft", "kohya"):
+        write_lora(server.base / f"models/loras/{naming}.safetensors", naming, seed=8)
+
+    def with_lora(node: str, **inputs) -> np.ndarray:
+        graph = TextToImage()
+        return picture(client, graph.show(graph.sample(model=graph.add(node, model=graph.model, **inputs))))
+
+    ours = {"strength": 1.0, "unmatched": "error"}
+    image = with_lora("LuminaNextLoadLora", lora_name="peft.safetensors", **ours)
+    assert np.array_equal(image, with_lora("LuminaNextLoadLora", lora_name="kohya.safetensors", **ours))
+    stock = {"lora_name": "kohya.safetensors", "strength_model": 1.0}
+    assert np.array_equal(image, with_lora("LoraLoaderModelOnly", **stock))
+    skipped = with_lora("LoraLoaderModelOnly", lora_name="peft.safetensors", strength_model=1.0)
+    assert np.array_equal(skipped, picture(client, plain())) and difference(image, skipped) > 2
+
+
 def test_a_lora_is_saved_with_the_model(server, client):
     write_lora(server.base / "models/loras/baked.safetensors", "diffusion_model", seed=4)
     graph = TextToImage()

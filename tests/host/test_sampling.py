@@ -211,3 +211,19 @@ def test_every_flow_sampler_reports_each_step_and_can_be_interrupted(client, met
     prompt, node = graph(5000)
     run = client.run(prompt, interrupt_after=2)
     assert run.status == "interrupted" and len(run.steps(node)) < 1000
+
+
+def test_tiled_decode_is_the_whole_decode_in_pixel_space(client):
+    """Pixels have no neighbours to lose at a tile's edge."""
+    graph = TextToImage()
+    graph[graph.latent[0]]["inputs"] |= {"width": 160, "height": 96}
+    samples = graph.sample(steps=2)
+    tiles = {"tile_size": 64, "overlap": 0, "temporal_size": 64, "temporal_overlap": 8}
+    graph.show(samples)
+    graph.add(
+        "SaveImage",
+        images=graph.add("VAEDecodeTiled", samples=samples, vae=graph.vae, **tiles),
+        filename_prefix="tiled",
+    )
+    whole, tiled = client.images(client.run(graph))
+    assert whole.shape == tiled.shape == (96, 160, 3) and np.abs(whole.astype(int) - tiled).max() <= 1

@@ -10,6 +10,7 @@ from lumina_next.tests.host.comfy_server import PACK, ComfyServer
 NODES = {
     "LuminaNextLoadModel",
     "LuminaNextLoadTextEncoder",
+    "LuminaNextLoadLora",
     "LuminaNextFlowSchedule",
     "LuminaNextMeasureSchedule",
     "LuminaNextFlowSampler",

@@ -45,6 +45,7 @@ def test_runs_as_it_is(file, client):
     seed = 1000 + FILES.index(file)
     prompt = with_inputs(prompt, "KSampler", seed=seed)
     prompt = with_inputs(prompt, "RandomNoise", noise_seed=seed)
+    prompt = with_inputs(prompt, "TrainLoraNode", steps=3)
     run = client.run(prompt)
     images = client.images(run)
     assert len(images) == len(of_class(prompt, "SaveImage"))
@@ -98,6 +99,85 @@ def test_inpainting_changes_only_the_masked_square(client):
     inside[16:48, 16:48] = True
     assert difference[~inside].max() <= 1, "pixels outside the mask changed"
     assert difference[inside].mean() > 2, "pixels inside the mask did not change"
+
+
+def test_outpainting_keeps_the_picture_and_fills_the_rest(client):
+    run = client.run(load("outpaint"))
+    before, after = (saved_by(client, run, name) for name in ("outpaint_before", "outpaint"))
+    assert before.shape == (64, 64, 3) and after.shape == (64, 128, 3)
+    kept = np.abs(after[:, :56].astype(int) - before[:, :56])
+    assert kept.max() <= 1, "pixels that the feathered seam does not reach have changed"
+    assert after[:, 64:].std() > 10 and not np.array_equal(after[:, 64:], before)
+
+
+def test_differential_diffusion_changes_more_to_the_right(client):
+    run = client.run(load("differential_diffusion"))
+    before, after = (
+        saved_by(client, run, name) for name in ("differential_diffusion_before", "differential_diffusion")
+    )
+    change = np.abs(after.astype(int) - before).mean(axis=(0, 2))
+    assert change[:4].max() <= 2, "the left edge was to stay"
+    assert change[48:].mean() > 3 * change[:16].mean()
+    without = with_inputs(load("differential_diffusion"), "KSampler", model=["1", 0])  # a plain grey mask
+    assert not np.array_equal(saved_by(client, client.run(without), "differential_diffusion"), after)
+
+
+def test_the_second_pass_keeps_the_composition_at_twice_the_size(client):
+    run = client.run(load("hires_fix"))
+    first, second = (saved_by(client, run, name).astype(float) for name in ("hires_fix_before", "hires_fix"))
+    assert second.shape == (128, 128, 3)
+    shrunk = second.reshape(64, 2, 64, 2, 3).mean(axis=(1, 3))
+    other = with_inputs(load("hires_fix"), "LuminaNextScaledRope", method="extrapolation")
+    assert not np.array_equal(saved_by(client, client.run(other), "hires_fix"), second)
+    assert np.corrcoef(shrunk.ravel(), first.ravel())[0, 1] > 0.8
+
+
+def test_variations_go_further_with_more_noise(client):
+    run = client.run(load("variations"))
+    assert run.status == "success", run.error
+    first, close, far = (saved_by(client, run, f"variations_{name}") for name in ("before", "close", "far"))
+
+    def apart(grid: np.ndarray) -> list[float]:
+        cells = [grid[:, x : x + 64] for x in range(0, 268, 68)]
+        assert len({cell.tobytes() for cell in cells}) == 4
+        return [float(np.abs(cell.astype(int) - first).mean()) for cell in cells]
+
+    assert 0 < np.mean(apart(close)) < np.mean(apart(far))
+
+
+def test_a_trained_lora_changes_the_picture_and_its_file_does_the_same(client, server):
+    prompt = with_inputs(load("train_lora"), "TrainLoraNode", steps=6, learning_rate=0.01)
+    run = client.run(prompt)
+    assert run.status == "success", run.error
+    before, after = (saved_by(client, run, f"train_lora_{name}") for name in ("before", "after"))
+    assert after.mean() < before.mean() - 5, "trained on dark pictures, it does not draw darker"
+    (file,) = (server.base / "output/loras").glob("lumina-next-demo-inverted_6_steps_*.safetensors")
+    (server.base / "models/loras" / file.name).write_bytes(file.read_bytes())
+    # the file does the same in both loaders, ours being strict about its keys
+    pictures = []
+    for node, inputs in (
+        ("LoraLoaderModelOnly", {"strength_model": 1.0}),
+        ("LuminaNextLoadLora", {"strength": 1.0, "unmatched": "error"}),
+    ):
+        again = load("train_lora")
+        (loader,) = of_class(again, "LoraModelLoader")
+        model = again[loader]["inputs"]["model"]
+        again[loader] = {"class_type": node, "inputs": {"model": model, "lora_name": file.name, **inputs}}
+        for gone in of_class(again, "TrainLoraNode", "SaveLoRA"):
+            del again[gone]
+        pictures.append(saved_by(client, client.run(again), "train_lora_after"))
+    assert np.array_equal(*pictures) and np.abs(pictures[0].astype(int) - after).max() <= 2
+
+
+def saved_by(client, run, name: str) -> np.ndarray:
+    """The picture whose file name starts with `name`; branches of a graph end in any order."""
+    files = [image for output in run.outputs.values() for image in output.get("images", [])]
+    (wanted,) = (i for i, image in enumerate(i for i in files if i["type"] == "output") if named(image, name))
+    return client.images(run)[wanted]
+
+
+def named(image: dict, name: str) -> bool:
+    return image["filename"].startswith(f"{name}_0")
 
 
 def test_each_language_gets_its_own_picture(client):

@@ -9,11 +9,12 @@ from lumina_next.nodes.channel_guidance import ChannelGuidance
 from lumina_next.nodes.context_drop import DropContext
 from lumina_next.nodes.flow_sampler import FlowSampler
 from lumina_next.nodes.flow_schedule import FlowSchedule
+from lumina_next.nodes.load_lora import LoadLora
 from lumina_next.nodes.measure_schedule import MeasureSchedule
 from lumina_next.nodes.scaled_rope import ScaledRope
 
 ROOT = Path(__file__).parents[2]
-NODES = [FlowSchedule, MeasureSchedule, FlowSampler, ChannelGuidance, ScaledRope, DropContext]
+NODES = [FlowSchedule, MeasureSchedule, FlowSampler, ChannelGuidance, ScaledRope, DropContext, LoadLora]
 
 
 def keys(schema):
