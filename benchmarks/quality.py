@@ -1,9 +1,11 @@
 """Score a checkpoint and its sampling options: `python -m lumina_next.benchmarks.quality`.
 
-Writes tables to benchmarks/results/ and picture grids to docs/pictures/.
+Writes tables to benchmarks/results/ and docs/quality.md, and picture grids to docs/pictures/. With `--only` the other
+sections keep what an earlier run found.
 """
 
 import argparse
+import json
 import time
 from pathlib import Path
 
@@ -11,8 +13,8 @@ from tqdm import tqdm
 
 from . import sections
 from .bars import bars
-from .options import add_options, open_bench
-from .report import write_grid, write_results
+from .options import ROOT, add_options, open_bench
+from .report import fill_document, table, write_grid, write_results
 from .sections import Bench
 
 SECTIONS = {
@@ -28,6 +30,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser, name="quality")
     parser.add_argument("--only", nargs="*", help="words in the titles of the sections to run (default: all)")
+    parser.add_argument(
+        "--document", type=Path, default=ROOT / "docs" / "quality.md", help="whose tables are filled in"
+    )
     return parser.parse_args(arguments)
 
 
@@ -39,13 +44,22 @@ def main(arguments: list[str] | None = None) -> None:
         for title, run in SECTIONS.items()
         if not options.only or any(word.lower() in title.lower() for word in options.only)
     }
-    results, start = {}, time.monotonic()
+    file = options.results / f"{options.name}.json"
+    stored = (
+        json.loads(file.read_text("utf-8")) if options.only and file.is_file() else {"settings": {}, "sections": {}}
+    )
+    results, said = stored["sections"], stored["settings"]
     for title, run in (progress := tqdm(wanted.items())):
         progress.set_postfix_str(title)
+        start = time.monotonic()
         results[title] = run(bench)
         settings["seconds"] = round(time.monotonic() - start)
-        write_results(options.results, options.name, settings, results, bars(results))
+        said[title] = ", ".join(f"{key} {value}" for key, value in settings.items())
+        write_results(options.results, options.name, said, results, bars(results))
     draw_grids(bench, options.pictures, options.name)
+    if options.name == "quality":
+        tables = {title: f"{table(results[title])}\n\nMeasured with {said[title]}." for title in wanted}
+        fill_document(options.document, tables | ({"bars": table(bars(results))} if bars(results) else {}))
 
 
 def draw_grids(bench: Bench, folder: Path, name: str) -> None:

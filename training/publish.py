@@ -10,9 +10,10 @@ from PIL import Image
 from . import sources
 from .concepts import EMOJI
 from .pictures import render
-from .prepare import SIZES, default_cache
+from .prepare import default_cache
 
 COLUMNS = 8
+SIZES = (64, 96, 128, 256)
 
 
 def write_sheets(pictures: dict[int, np.ndarray], folder: Path) -> None:

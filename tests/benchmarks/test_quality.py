@@ -107,8 +107,15 @@ def test_one_command_writes_tables_and_grids(tmp_path, monkeypatch, checkpoint):
         return [{"prompts": "en", **bench.scored("en", [0, 1])}]
 
     monkeypatch.setattr(quality, "SECTIONS", {"Few languages": few, "Speed": sections.speed})
-    quality.main([*checkpoint, "--only", "few"])
+    page = tmp_path / "page.md"
+    page.write_text("".join(f"<!-- table: {x} -->\nold\n<!-- end -->\n" for x in ("Few languages", "Speed", "bars")))
+    quality.main([*checkpoint, "--document", str(page), "--only", "few"])
     written = json.loads((tmp_path / "quality.json").read_text("utf-8"))
-    assert list(written["sections"]) == ["Few languages"] and written["settings"]["steps"] == 1
+    assert list(written["sections"]) == ["Few languages"] and "steps 1," in written["settings"]["Few languages"]
     assert "| en |" in (tmp_path / "quality.md").read_text("utf-8")
     assert (tmp_path / "quality-languages.png").is_file()
+    assert "| en |" in page.read_text("utf-8") and page.read_text("utf-8").count("old") == 2
+    quality.main([*checkpoint, "--document", str(page), "--only", "speed"])
+    written = json.loads((tmp_path / "quality.json").read_text("utf-8"))
+    assert list(written["sections"]) == ["Few languages", "Speed"]
+    assert "| en |" in page.read_text("utf-8") and "old" not in page.read_text("utf-8")
