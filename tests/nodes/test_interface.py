@@ -29,12 +29,17 @@ def first(node: dict) -> dict:
     return node["inputs"][0]
 
 
+def fade(new: dict) -> dict:
+    return next(entry for entry in new["LuminaNextContextDrop"]["inputs"] if entry["id"] == "fade")
+
+
 CHANGES = {
     "is gone": lambda new: new.pop("LuminaNextFlowSampler"),
     "must stay in front": lambda new: new["LuminaNextContextDrop"]["inputs"].reverse(),
     "is not optional": lambda new: new["LuminaNextFlowSampler"]["inputs"].append({"id": "x", "type": "INT"}),
-    "default was midpoint, is heun": lambda new: first(new["LuminaNextFlowSampler"]).update(default="heun"),
-    "no longer offers rk4": lambda new: first(new["LuminaNextFlowSampler"])["options"].remove("rk4"),
+    "default was linear, is none": lambda new: fade(new).update(default="none"),
+    "no longer offers none": lambda new: fade(new)["options"].remove("none"),
+    "no longer offers rk4": lambda new: first(new["LuminaNextFlowSampler"])["options"].pop("rk4"),
     "schedule.rational: inputs were": lambda new: first(new["LuminaNextFlowSchedule"])["options"].update(rational=[]),
     "outputs were": lambda new: new["LuminaNextLoadLora"]["outputs"].pop(0),
 }
@@ -53,7 +58,8 @@ def test_additions_at_the_end_are_fine():
     changed["LuminaNextFlowSampler"]["inputs"].append({"id": "x", "type": "INT", "optional": True})
     changed["LuminaNextFlowSampler"]["outputs"].append({"type": "STRING", "name": "report"})
     changed["LuminaNextNew"] = {"inputs": [], "outputs": []}
-    first(changed["LuminaNextFlowSampler"])["options"].append("rk45")
+    first(changed["LuminaNextFlowSampler"])["options"]["rk45"] = []
+    fade(changed)["options"].append("smooth")
     assert breaks(RECORDED, changed) == []
 
 
