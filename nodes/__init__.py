@@ -10,7 +10,6 @@ from .grid_mask import GridMask
 from .load_lora import LoadLora
 from .load_model import LoadModel
 from .load_text_encoder import LoadTextEncoder
-from .measure_schedule import MeasureSchedule
 from .regional_prompt import RegionalPrompt
 from .scaled_rope import ScaledRope
 from .visual_anagram import VisualAnagram
@@ -20,7 +19,6 @@ NODES: list[type[io.ComfyNode]] = [
     LoadTextEncoder,
     LoadLora,
     FlowSchedule,
-    MeasureSchedule,
     FlowSampler,
     ChannelGuidance,
     ScaledRope,

@@ -161,26 +161,6 @@ def test_flow_schedule_draws_its_curve(client):
     assert client.images(run)[0].std() > 1
 
 
-def test_a_schedule_is_measured_once_drawn_and_kept_as_text(client):
-    def graph(prompt: str) -> TextToImage:
-        graph = TextToImage(prompt=prompt)
-        parts = {"model": graph.model, "positive": graph.positive, "negative": graph.negative, "cfg": 4.0}
-        guider = graph.add("CFGGuider", **parts)
-        inputs = {"noise": graph.add("RandomNoise", noise_seed=3), "guider": guider, "latent_image": graph.latent}
-        options = {"method": "midpoint", "steps": 3, "denoise": 1.0, "probe_steps": 6, "samples": 2}
-        measured = graph.add("LuminaNextMeasureSchedule", **inputs, **options)
-        graph.add("PreviewAny", source=[measured[0], 1])
-        inputs |= {"sampler": graph.add("LuminaNextFlowSampler", method="midpoint"), "sigmas": measured}
-        return graph.show(graph.add("SamplerCustomAdvanced", **inputs))
-
-    first, second = (client.run(graph("a red fox")) for _ in range(2))
-    (curve,) = client.images(first, "temp")
-    assert curve.shape[1] > 200 and curve.std() > 1
-    assert client.images(first)[0].std() > 1
-    # noise, guider and all that follows is cached
-    assert len(first.of("progress")) > 10 and not second.of("progress")
-
-
 def test_dopri5_runs(client):
     graph = TextToImage()
     options = {"method": "dopri5", "method.rtol": 0.1, "method.atol": 0.1}

@@ -12,7 +12,6 @@ NODES = {
     "LuminaNextLoadTextEncoder",
     "LuminaNextLoadLora",
     "LuminaNextFlowSchedule",
-    "LuminaNextMeasureSchedule",
     "LuminaNextFlowSampler",
     "LuminaNextChannelGuidance",
     "LuminaNextScaledRope",

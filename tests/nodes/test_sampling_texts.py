@@ -10,11 +10,10 @@ from lumina_next.nodes.context_drop import DropContext
 from lumina_next.nodes.flow_sampler import FlowSampler
 from lumina_next.nodes.flow_schedule import FlowSchedule
 from lumina_next.nodes.load_lora import LoadLora
-from lumina_next.nodes.measure_schedule import MeasureSchedule
 from lumina_next.nodes.scaled_rope import ScaledRope
 
 ROOT = Path(__file__).parents[2]
-NODES = [FlowSchedule, MeasureSchedule, FlowSampler, ChannelGuidance, ScaledRope, DropContext, LoadLora]
+NODES = [FlowSchedule, FlowSampler, ChannelGuidance, ScaledRope, DropContext, LoadLora]
 
 
 def keys(schema):
