@@ -30,14 +30,25 @@ def prompt(length: int, seed: int = 0, **extra) -> list:
     return [[features, {"attention_mask": torch.ones(1, length, dtype=torch.long), **extra}]]
 
 
-def sample(model, size=(24, 40), steps=2, cfg=4.0, positive=None, negative=None, batch=1) -> torch.Tensor:
-    """Sample a latent of `size` from fixed noise."""
+def sample(
+    model, size=(24, 40), steps=2, cfg=4.0, positive=None, negative=None, batch=1, latent=None, denoise=1.0
+) -> torch.Tensor:
+    """Sample a latent of `size` from fixed noise, or go on from a latent by `denoise`."""
     channels = model.get_model_object("latent_format").latent_channels
-    latent = torch.zeros(batch, channels, *size)
-    noise = comfy.sample.prepare_noise(latent, 7)
-    positive, negative = positive or prompt(6), negative or prompt(6, 1)
+    latent = torch.zeros(batch, channels, *size) if latent is None else latent
     return comfy.sample.sample(
-        model, noise, steps, cfg, "euler", "simple", positive, negative, latent, seed=7, disable_pbar=True
+        model,
+        comfy.sample.prepare_noise(latent, 7),
+        steps,
+        cfg,
+        "euler",
+        "simple",
+        positive or prompt(6),
+        negative or prompt(6, 1),
+        latent,
+        denoise=denoise,
+        seed=7,
+        disable_pbar=True,
     )
 
 

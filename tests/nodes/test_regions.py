@@ -1,7 +1,9 @@
 """Regional prompts through ComfyUI's own sampling: what reaches the network, what combines, what is refused."""
 
+import comfy.sd
 import pytest
 import torch
+import torch.nn.functional as F
 from comfy.patcher_extension import WrappersMP
 
 from lumina_next.nextdit.attention import sdpa
@@ -11,7 +13,7 @@ from lumina_next.nodes.grid_mask import GridMask
 from lumina_next.nodes.regional_prompt import RegionalPrompt
 
 from .core_models import CORE
-from .patch_models import compiled, load, load_own, prompt, sample, spied
+from .patch_models import load, load_own, prompt, sample, spied
 
 SETTINGS = {"strength": 1.0, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
 
@@ -214,11 +216,34 @@ def test_it_acts_together_with_the_patch_nodes():
         assert not torch.equal(both, sample(patched)) and not torch.equal(both, sample(model, positive=two_regions()))
 
 
-def test_it_compiles():
-    model = load_own()
-    torch.testing.assert_close(
-        sample(compiled(model), positive=two_regions(), steps=2), sample(model, positive=two_regions(), steps=2)
-    )
+def test_a_lora_on_the_text_attention_changes_what_regions_hear_as_merged_weights_do():
+    name = "layers.1.attention.wv_y"
+    model, merged = load_own(), load_own()
+    weights = merged.model.diffusion_model.state_dict()
+    rows, columns = weights[f"{name}.weight"].shape
+    down, up = torch.randn(4, columns), torch.randn(rows, 4)
+    weights[f"{name}.weight"] += up @ down  # in place
+    lora = {f"diffusion_model.{name}.lora_{side}.weight": x for side, x in (("A", down), ("B", up))}
+    patched, _ = comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0.0)
+    both = sample(patched, positive=two_regions())
+    torch.testing.assert_close(both, sample(merged, positive=two_regions()), atol=1e-4, rtol=1e-4)
+    plain = sample(model, positive=two_regions())  # unpatched again
+    assert not torch.allclose(both, plain, atol=1e-2) and not torch.allclose(both, sample(patched), atol=1e-2)
+    assert torch.equal(plain, sample(load_own(), positive=two_regions()))
+
+
+def test_a_second_pass_at_another_size_fits_the_same_regions_to_its_latent():
+    model, positive = load_own(), two_regions()
+    first, seen = calls_of(model, positive, size=(16, 16), steps=1)
+    larger = F.interpolate(first, (24, 40))
+    second, seen_again = calls_of(model, positive, latent=larger, denoise=0.5, steps=2)
+    for calls, size in ((seen, (16, 16)), (seen_again, (24, 40))):
+        for masks in [kwargs["region_masks"] for *_, kwargs in calls if "regions" in kwargs]:
+            assert torch.equal(masks, torch.stack([half(side, size) for side in ("left", "right")], dim=1))
+    assert min(float(t) for _, t, *_ in seen_again) > 0.3  # half of the way only
+    again = {"latent": larger, "denoise": 0.5}
+    assert torch.equal(second, sample(model, positive=two_regions(), **again)), "the first pass has left something"
+    assert not torch.allclose(second, sample(model, **again), atol=1e-2)
 
 
 @pytest.mark.parametrize("kind", CORE)
