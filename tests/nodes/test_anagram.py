@@ -115,3 +115,18 @@ def test_the_models_own_guidance_acts_in_every_view():
     views = ("identity", prompt(6)), ("flip_vertical", prompt(5, 3))
     assert not torch.equal(run(anagram(guide_channels(model, 3), *views)), run(anagram(model, *views)))
     assert sample(model).shape == (1, 4, 24, 40)  # the model itself is as it was
+
+
+def test_apgs_momentum_mixes_the_views_and_without_it_their_order_is_nothing():
+    """What docs/combinations.md says: APG's running average knows one guidance, and goes from view to view."""
+    from comfy_extras.nodes_apg import APG
+
+    def apart(momentum: float) -> float:
+        views = [("identity", prompt(6)), ("rotate_180", prompt(5, 3))]
+        pictures = []
+        for order in (views, views[::-1]):
+            (model,) = APG.execute(load_own(), 0.0, 5.0, momentum).result
+            pictures.append(run(anagram(model, *order)))
+        return float((pictures[0] - pictures[1]).abs().max())
+
+    assert apart(0.0) < 1e-4 and apart(-0.5) > 1e-2
