@@ -12,14 +12,18 @@ import comfy.samplers
 import torch
 
 from lumina_next.nextdit import ContextDrop
+from lumina_next.nextdit.rope import DEFAULT
 from lumina_next.nodes.adapter import sampling
+from lumina_next.nodes.adapter.anagram import anagram_guider
 from lumina_next.nodes.adapter.context_drop import drop_context
+from lumina_next.nodes.adapter.regions import add_region
 from lumina_next.nodes.adapter.scaled_rope import scale_rope
 
-from .patch_models import prompt
+from .patch_models import OWN, load_own, prompt
 
 DOC = Path(__file__).parents[2] / "docs/combinations.md"
 SIZE, STEPS = (24, 24), 4
+CONFIG = replace(OWN, n_layers=2)  # few, as every cell samples several times
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,29 @@ class Setup:
 
     def run(self) -> torch.Tensor:
         """Sample from fixed noise; the first noise of a batch is that of a single picture."""
-        guider = comfy.samplers.CFGGuider(self.model) if self.guider is None else self.guider(self)
-        if self.guider is None:
-            guider.set_conds(self.positive, self.negative)
-            guider.set_cfg(self.cfg)
         shape = (self.batch, self.model.get_model_object("latent_format").latent_channels, *SIZE)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(7))
-        latent = torch.zeros(shape) if self.mask is None else torch.full(shape, 0.3)
+        return self.go_on(noise, torch.zeros(shape) if self.mask is None else torch.full(shape, 0.3))
+
+    def go_on(self, noise: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+        """Sample from this noise on this latent."""
+        guider = (self.guider or cfg_guider)(self)
         return guider.sample(
             noise, latent, self.sampler, self.sigmas, denoise_mask=self.mask, seed=7, disable_pbar=True
         )
+
+
+def cfg_guider(setup: Setup) -> comfy.samplers.CFGGuider:
+    """Return the guider that KSampler uses too."""
+    guider = comfy.samplers.CFGGuider(setup.model)
+    guider.set_conds(setup.positive, setup.negative)
+    guider.set_cfg(setup.cfg)
+    return guider
+
+
+def load(**_):
+    """Return the small random MODEL that all cells sample; ignores how a caller wants it loaded."""
+    return load_own(CONFIG)
 
 
 def plain(model) -> Setup:
@@ -61,6 +78,20 @@ def _flow(setup: Setup) -> Setup:
     return replace(setup, sampler=sampling.solver_sampler("midpoint"), sigmas=sigmas)
 
 
+def _regions(setup: Setup) -> Setup:
+    left, right = torch.zeros(1, *SIZE), torch.zeros(1, *SIZE)
+    left[..., : SIZE[1] // 2] = 1.0
+    right[..., SIZE[1] // 3 :] = 0.5  # overlaps, and leaves some to the global prompt
+    settings = {"strength": 1.0, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
+    positive = add_region(setup.positive, prompt(3, 2), left, False, **settings)
+    return replace(setup, positive=add_region(positive, prompt(5, 3), right, False, **settings))
+
+
+def _anagram(setup: Setup):
+    views = [("identity", setup.positive), ("rotate_90", prompt(6, 3))]
+    return anagram_guider(setup.model, views, setup.negative, setup.cfg)
+
+
 def patching(patch: Callable) -> Callable[[Setup], Setup]:
     """Return what applies a model patch to a setup."""
     return lambda setup: replace(setup, model=patch(setup.model))
@@ -68,10 +99,12 @@ def patching(patch: Callable) -> Callable[[Setup], Setup]:
 
 ROWS: dict[str, Callable[[Setup], Setup]] = {
     "Load Lumina-Next Model": lambda setup: setup,
-    "Scaled RoPE": patching(lambda model: scale_rope(model, "time_aware", 128)[0]),
+    "Scaled RoPE": patching(lambda model: scale_rope(model, DEFAULT, 128)[0]),
     "Context Drop": patching(lambda model: drop_context(model, ContextDrop(2, "none"))),
     "Flow Schedule, Flow Sampler": _flow,
     "Channel Guidance": patching(lambda model: sampling.guide_channels(model, 2)),
+    "Regional Prompt": _regions,
+    "Visual Anagram": lambda setup: replace(setup, guider=_anagram),
 }
 LOADER = "Load Lumina-Next Model"
 
@@ -111,6 +144,12 @@ EXCLUDED = {
     "the later one is an error that says so",
     ("Channel Guidance", "Perp-Neg Guider"): "that guider does not ask for a model's guidance: Channel Guidance has no "
     "effect",
+    ("Visual Anagram", "Perp-Neg Guider"): "each is a guider, and a sampler takes one",
+}
+# What to mind where both act.
+REMARKS = {
+    ("Visual Anagram", "APG"): "its momentum carries the guidance of one view into the next: leave it at 0, the "
+    "node's default, where views are to be independent",
 }
 # What cannot be run on a CPU.
 NOT_RUN = {
@@ -124,11 +163,14 @@ NOT_RUN = {
     "it is PyTorch's",
 }
 
-INTRODUCTION = (
-    "Written by `python -m lumina_next.tests.nodes.write_combinations`; do not edit. Every cell is a sampling in a",
-    "real ComfyUI by `tests/nodes/test_matrix.py`, which checks that the result is finite, the same twice, and as the",
-    "cell says; that the node still acts in company; and that nothing is left on the model afterwards.",
-)
+INTRODUCTION = """\
+# What goes together
+
+Written by `python -m lumina_next.tests.nodes.write_combinations`; do not edit.
+Every cell is a sampling in a real ComfyUI by `tests/nodes/test_matrix.py`, which checks that the result
+is finite, the same twice, and as the cell says; that the node still acts in company; and that nothing
+is left on the model afterwards.
+"""
 
 
 def document(columns: list[Column]) -> str:
@@ -136,28 +178,20 @@ def document(columns: list[Column]) -> str:
     notes: list[str] = []
 
     def cell(row: str, column: Column) -> str:
-        reason = EXCLUDED.get((row, column.name))
-        if reason is None:
+        place = (row, column.name)
+        note = EXCLUDED.get(place) or REMARKS.get(place)
+        if note is None:
             return column.outcome
-        if reason not in notes:
-            notes.append(reason)
-        return f"no ({notes.index(reason) + 1})"
+        if note not in notes:
+            notes.append(note)
+        return f"{'no' if place in EXCLUDED else column.outcome} ({notes.index(note) + 1})"
 
     head = ["with", *ROWS, "how it is arranged"]
     table = [head, ["---"] * len(head)]
     table += [[c.name, *(cell(row, c) for row in ROWS), c.how] for c in columns]
-    lines = [
-        "# What goes together",
-        "",
-        "Written by `python -m lumina_next.tests.nodes.write_combinations`; do not edit.",
-    ]
-    lines += [
-        "Every cell is a sampling in a real ComfyUI by `tests/nodes/test_matrix.py`, which checks that the result"
-    ]
-    lines += ["is finite, the same twice, and as the cell says; that the node still acts in company; and that nothing"]
-    lines += ["is left on the model afterwards.", ""]
+    lines = [INTRODUCTION]
     lines += [f"- **{name}**: {meaning}" for name, meaning in OUTCOMES.items()]
     lines += ["", *("| " + " | ".join(row) + " |" for row in table), ""]
-    lines += [f"{i + 1}. {reason[0].upper()}{reason[1:]}." for i, reason in enumerate(notes)]
+    lines += [f"{i + 1}. {note[0].upper()}{note[1:]}." for i, note in enumerate(notes)]
     lines += ["", "## Not run here", "", *(f"- {name}: {reason}." for name, reason in NOT_RUN.items()), ""]
     return "\n".join(lines)
