@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .options import named_values
+from .processes import joined, shared
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     import torch
@@ -72,19 +73,27 @@ def run(options: argparse.Namespace) -> None:
     side = 64 if channels == 3 else 1024
     options.width, options.height = options.width or side, options.height or side
     options.train_size = options.train_size or side
-    device = find_device(options.device)
     seeds = [options.seed + i for i in range(options.batch)]
-    try:
-        pictures = paint(options, channels, seeds, device)
-    except torch.OutOfMemoryError as error:
-        raise ValueError(f"{device} has too little memory for this size, batch and dtype: {error}") from error
+    with joined(options.device) as reporting:
+        device = find_device(options.device)
+        try:
+            pictures = paint(options, channels, seeds, device, reporting)
+        except torch.OutOfMemoryError as error:
+            raise ValueError(f"{device} has too little memory for this size, batch and dtype: {error}") from error
+    if not reporting:
+        return
     for pixels, seed, file in zip(pictures, seeds, outputs(options.output, seeds), strict=True):
         write_png(file, pixels, parameters(options, seed))
         sys.stdout.write(f"{file}\n")
 
 
-def paint(options: argparse.Namespace, channels: int, seeds: list[int], device: "torch.device") -> "Tensor":
-    """Return pixels (B, 3, H, W) in about [-1, 1]; only one of text encoder, model and VAE is in memory at a time."""
+def paint(
+    options: argparse.Namespace, channels: int, seeds: list[int], device: "torch.device", reporting: bool = True
+) -> "Tensor":
+    """Return pixels (B, 3, H, W) in about [-1, 1]; only one of text encoder, model and VAE is in memory at a time.
+
+    `reporting` shows the progress.
+    """
     import torch
 
     from ..nextdit import load_model
@@ -98,7 +107,7 @@ def paint(options: argparse.Namespace, channels: int, seeds: list[int], device: 
     with torch.inference_mode():
         text, mask = encode(options, device)
         model = load_model(options.model, dtype=dtype, device=device)
-        x = sample(model, noise.to(device), text, mask, options)
+        x = sample(model, noise.to(device), text, mask, options, reporting)
         del model
         if channels != 3:
             x = load_vae_decoder(options.vae, device=str(device))(x / SCALING)
@@ -188,7 +197,14 @@ def encode(options: argparse.Namespace, device: "torch.device") -> tuple["Tensor
     return encoder([options.prompt] if options.cfg == 1 else [options.prompt, options.negative])
 
 
-def sample(model: "NextDiT", noise: "Tensor", text: "Tensor", mask: "Tensor", options: argparse.Namespace) -> "Tensor":
+def sample(
+    model: "NextDiT",
+    noise: "Tensor",
+    text: "Tensor",
+    mask: "Tensor",
+    options: argparse.Namespace,
+    reporting: bool = True,
+) -> "Tensor":
     """Follow the flow from noise (B, C, h, w) to data; both halves of the guidance run in one batch."""
     from tqdm import tqdm
 
@@ -198,15 +214,16 @@ def sample(model: "NextDiT", noise: "Tensor", text: "Tensor", mask: "Tensor", op
     width = model.config.patch_size * (1 if noise.shape[1] == 3 else 8)  # of a token, in pixels
     tokens = -(-options.height // width), -(-options.width // width)
     rope = scaling(options, tokens, round(options.train_size / width))
+    network = shared(model)
     text, mask = (part.repeat_interleave(len(noise), dim=0) for part in (text, mask))  # (B or 2B, L, …)
 
     def velocity(x: "Tensor", t: "Tensor") -> "Tensor":
         if options.cfg == 1:
-            return model(x, t.expand(len(x)).to(x.device), text, mask, rope=rope)
-        both = model(x.repeat(2, 1, 1, 1), t.expand(2 * len(x)).to(x.device), text, mask, rope=rope)
+            return network(x, t.expand(len(x)).to(x.device), text, mask, rope=rope)
+        both = network(x.repeat(2, 1, 1, 1), t.expand(2 * len(x)).to(x.device), text, mask, rope=rope)
         return guide(*both.chunk(2), options.cfg, options.channels)
 
-    with tqdm(total=options.steps, unit="step") as bar:
+    with tqdm(total=options.steps, unit="step", disable=not reporting) as bar:
         return integrate(velocity, noise, times, options.method, on_step=lambda *_: bar.update())
 
 

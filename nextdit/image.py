@@ -120,10 +120,8 @@ class NextDiT(nn.Module):
 
     def rotary(self, rope: RopeScaling, t: Tensor, positions: Sequence[Tensor]) -> Tensor:
         """Return the rotary table for every time in t (B,)."""
-        if rope.method.startswith("time_aware"):
-            thetas = tuple(rope.frequencies(self.config.head_dim, t, axis=axis) for axis in range(2))
-        else:
-            thetas = tuple(rope.frequencies(self.config.head_dim, axis=axis).to(t.device) for axis in range(2))
+        times = t if rope.method.startswith("time_aware") else t.new_zeros(())  # one table does for a batch
+        thetas = tuple(rope.frequencies(self.config.head_dim, times, axis=axis) for axis in range(2))
         return rotary_table(positions, thetas)
 
     def check(self, channels: int, text_dim: int) -> None:

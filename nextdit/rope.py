@@ -20,14 +20,24 @@ METHODS = (
 )
 
 
-def exponents(head_dim: int, axes: int = 2) -> Tensor:
+def float64_device(device: torch.device | None) -> torch.device:
+    """Return the device itself if it is known to compute in float64, as frequencies are, else the CPU.
+
+    A table that the CPU makes is copied over, for which a GPU waits.
+    """
+    return device if device and device.type in ("cuda", "meta") else torch.device("cpu")
+
+
+def exponents(head_dim: int, axes: int = 2, device: torch.device | None = None) -> Tensor:
     """Return the exponents e_i = 2·axes·i/head_dim of one axis, shape (head_dim / (2·axes),), float64.
 
-    Two axes is the released text-to-image layout (reference code), three the paper's equation 2.
+    They are made on `device`, or on the CPU if that has no float64. Two axes is the released text-to-image layout
+    (reference code), three the paper's equation 2.
     """
     if head_dim % (2 * axes):
         raise ValueError(f"head_dim {head_dim} is not divisible by {2 * axes}, as {axes}-D RoPE needs")
-    return torch.arange(head_dim // (2 * axes), dtype=torch.float64) * (2 * axes / head_dim)
+    counted = torch.arange(head_dim // (2 * axes), dtype=torch.float64, device=float64_device(device))
+    return counted * (2 * axes / head_dim)
 
 
 def scale_factor(grid: Sequence[int], train_tokens: int, per_axis: bool = False) -> float | tuple[float, ...]:
@@ -89,8 +99,10 @@ class RopeScaling:
         """Return one axis's angular frequencies at time t, float32, shape (n,) or (B, n) for t of shape (B,).
 
         n is head_dim / (2·axes); t runs from 0 (noise) to 1 (data); `axis` matters only with a factor per axis.
+        Computed on t's device.
         """
-        return self.scale(exponents(head_dim, axes), head_dim, t, axis)
+        device = t.device if isinstance(t, Tensor) else None
+        return self.scale(exponents(head_dim, axes, device), head_dim, t, axis)
 
     def scale(self, e: Tensor, head_dim: int, t: float | Tensor = 0.0, axis: int = 0, base: float = BASE) -> Tensor:
         """Do what `frequencies` does for a layout with other exponents e (n,), float64, and another base."""

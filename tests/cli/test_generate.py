@@ -174,3 +174,13 @@ def test_help_needs_no_torch():
         "import sys; from lumina_next.cli import main\ntry: main(['--help'])\nfinally: sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", check], capture_output=True).returncode == 0
+
+
+def test_two_processes_make_the_picture_of_one():
+    arguments = ["fox", "--width", "96", "--height", "84", "--dtype", "fp32", *QUICK]
+    assert main(["generate", *arguments, "-o", "one.png"]) == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, "-m", "lumina_next.cli", "generate", *arguments, "-o", "two.png"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout) == (0, "two.png\n"), done.stderr
+    assert (pixels("one.png") - pixels("two.png")).abs().max() <= 1
