@@ -53,8 +53,8 @@ def forward_by_rows(
 ) -> Tensor:
     """Do model.forward together with the group's other processes, which all call this with the same inputs.
 
-    Everything but attention works on a process's own rows; keys and values, which grouped heads keep narrow, are gathered
-    in every layer. All processes get the whole velocity (B, C, H, W), the same.
+    Everything but attention works on a process's own rows; keys and values, which grouped heads keep narrow, are
+    gathered in every layer. All processes get the whole velocity (B, C, H, W), the same.
     Raises what forward raises, and ValueError on a picture with too few rows for the group.
     """
     p, dtype = model.config.patch_size, model.x_embedder.weight.dtype
