@@ -72,6 +72,6 @@ def _inputs(old: list[dict], new: list[dict]) -> list[str]:
 def _options(name: str, old, new) -> list[str]:
     gone = [option for option in old or [] if option not in (new or [])]
     found = [f"{name} no longer offers {', '.join(map(str, gone))}"] if gone else []
-    if isinstance(old, dict) and not gone:
+    if isinstance(old, dict) and isinstance(new, dict) and not gone:
         found += [f"{name}.{key}: {problem}" for key in old for problem in _inputs(old[key], new[key])]
     return found
