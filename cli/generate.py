@@ -51,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--rope",
         default="time_aware_late",
         help="how RoPE is scaled above the training size, NAME or NAME,key=value: "
-        "time_aware_late,return_from=0.6,return_to=0.7; interpolation; ntk_aware; frequency_aware; time_aware; "
+        "time_aware_late,return_from=0.8,return_to=0.9; interpolation; ntk_aware; frequency_aware; time_aware; "
         "time_aware_watershed,watershed=0.3; extrapolation",
     )
     add("--train-size", type=int, help="side in pixels of the training images; default 1024, for pixel-space models 64")

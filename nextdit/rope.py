@@ -76,8 +76,8 @@ class RopeScaling:
     train_tokens: int = 64
     watershed: float = 0.3
     proportional: bool = False
-    return_from: float = 0.6
-    return_to: float = 0.7
+    return_from: float = 0.8
+    return_to: float = 0.9
 
     def __post_init__(self):
         if self.method not in METHODS:
