@@ -36,6 +36,7 @@ def joined(device: str | None) -> Iterator[bool]:
     dist.init_process_group()
     try:
         yield dist.get_rank() == 0
+        dist.barrier()  # one that ends while another still works takes its connections along
     finally:
         dist.destroy_process_group()
 

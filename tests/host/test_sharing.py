@@ -20,7 +20,7 @@ from lumina_next.tests.host.comfy_server import PACK
 from lumina_next.tests.host.graphs import TextToImage
 from lumina_next.tests.host.test_editor import ERROR_PANEL, RUN, meaning, open_workflow, to_api
 
-EXAMPLE = PACK / "examples/api_client.py"
+EXAMPLE = PACK / "docs/api_client.py"
 # A file let go over the canvas, as by a mouse.
 DROP = """(async (data, name) => {
   const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));

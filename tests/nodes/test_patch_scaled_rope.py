@@ -243,8 +243,8 @@ def test_a_training_size_in_the_file_that_is_none(text):
 def test_bad_times_are_refused_before_sampling():
     with pytest.raises(ValueError, match="watershed is a time between 0 and 1, got 2"):
         scale_rope(load_own(), "time_aware_watershed", watershed=2.0)
-    with pytest.raises(ValueError, match="got return_from 0.9 and return_to 0.7"):
-        scale_rope(load_own(), "time_aware_late", return_from=0.9)
+    with pytest.raises(ValueError, match="got return_from 0.95 and return_to 0.9"):
+        scale_rope(load_own(), "time_aware_late", return_from=0.95)
 
 
 def test_the_node_patches_and_draws(monkeypatch):

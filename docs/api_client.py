@@ -1,6 +1,6 @@
 """Make pictures on a running ComfyUI from plain Python: nothing but the standard library.
 
-    python examples/api_client.py "red apple" --seed 7 -o apple.png
+    python docs/api_client.py "red apple" --seed 7 -o apple.png
 
 Start ComfyUI first (`python3 launch.py comfy`). The graph is one of workflows/api/; any of your own, saved with
 *Export (API)*, works the same.
