@@ -24,7 +24,9 @@ def build(folder: Path, vae_file: Path, device: torch.device):
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
     )
-    vae.load_state_dict(weights, strict=False)  # files without an encoder do
+    # files without an encoder do: only decoding is timed, and untrained weights stand in for it
+    untimed = {k: w for k, w in vae.state_dict().items() if k.startswith(("encoder.", "quant_conv."))}
+    vae.load_state_dict(untimed | weights)
     dtype = torch.bfloat16
     return LuminaPipeline(
         transformer=LuminaNextDiT2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype),

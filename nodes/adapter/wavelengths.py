@@ -76,7 +76,7 @@ def draw_wavelengths(scaling: RopeScaling, layout: Layout, tokens: tuple[int, in
     for method in METHODS:
         for t in _times(method):
             plot.curve(method, t, OTHERS, 1)
-    for t, colour in reversed(list(zip(_times(scaling.method), SHADES, strict=False))):
+    for t, colour in reversed(_shaded(scaling.method)):
         plot.curve(scaling.method, t, colour, 2)
     picture = plot.picture.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     _labels(ImageDraw.Draw(picture), plot, tokens, note)
@@ -87,6 +87,10 @@ def _times(method: str) -> tuple[float, ...]:
     return TIMES if method.startswith("time_aware") else TIMES[:1]
 
 
+def _shaded(method: str) -> list[tuple[float, str]]:
+    return [(t, SHADES[i]) for i, t in enumerate(_times(method))]
+
+
 def _labels(draw: ImageDraw.ImageDraw, plot: Plot, tokens: tuple[int, int], note: str) -> None:
     font, scaling = ImageFont.load_default(), plot.scaling
     factors = scaling.factor if isinstance(scaling.factor, tuple) else (scaling.factor,)
@@ -94,8 +98,9 @@ def _labels(draw: ImageDraw.ImageDraw, plot: Plot, tokens: tuple[int, int], note
     draw.text((LEFT, 3), f"{scaling.method}, factor {' x '.join(f'{f:.3g}' for f in factors)}", fill=TEXT, font=font)
     draw.text((LEFT, 15), f"{note}: {tokens[0]} x {tokens[1]} tokens, trained on {train}", fill=TEXT, font=font)
     x = float(LEFT)
-    for t, colour in zip(_times(scaling.method), SHADES, strict=False):
-        text = f"t = {t:g}" if len(_times(scaling.method)) > 1 else "this method"
+    shaded = _shaded(scaling.method)
+    for t, colour in shaded:
+        text = f"t = {t:g}" if len(shaded) > 1 else "this method"
         draw.text((x, 27), text, fill=colour, font=font)
         x += draw.textlength(text, font=font) + 12
     draw.text((x, 27), "other methods", fill=OTHERS, font=font)
