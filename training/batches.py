@@ -49,6 +49,8 @@ BUCKETS = (
     Bucket(64, 64, 64, 0.68, begins=0.2),
     Bucket(64, 128, 64, 0.18, begins=0.22),
     Bucket(96, 96, 96, 0.07, begins=0.5),
+    # steep edges where tokens lie closer than in the others
+    Bucket(128, 128, 128, 0.75, begins=0.55),
 )
 
 
