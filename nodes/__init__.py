@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .camera_ring import CameraRing
 from .channel_guidance import ChannelGuidance
 from .context_drop import DropContext
 from .flow_sampler import FlowSampler
@@ -10,6 +11,7 @@ from .grid_mask import GridMask
 from .load_lora import LoadLora
 from .load_model import LoadModel
 from .load_text_encoder import LoadTextEncoder
+from .multi_view import MultiView
 from .regional_prompt import RegionalPrompt
 from .scaled_rope import ScaledRope
 from .visual_anagram import VisualAnagram
@@ -26,6 +28,8 @@ NODES: list[type[io.ComfyNode]] = [
     RegionalPrompt,
     GridMask,
     VisualAnagram,
+    CameraRing,
+    MultiView,
 ]
 
 

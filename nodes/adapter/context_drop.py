@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ...nextdit.context_drop import ContextDrop
 from .core_attention import Edit, Order, check_main_layers, editing, image_start, pool_image, pool_mask, run_order
-from .model import Network
+from .model import OwnNetwork
 from .patchable import network_of, replace_wrapper, token_grid
 
 KEY = "lumina_next_context_drop"
@@ -22,7 +22,7 @@ def drop_context(model, drop: ContextDrop, start_percent: float = 0.0, end_perce
     network = network_of(model, "Context Drop")
     if start_percent > end_percent:
         raise ValueError(f"start_percent {start_percent:g} is after end_percent {end_percent:g}; swap them")
-    own = isinstance(network, Network)
+    own = isinstance(network, OwnNetwork)
     if not own:
         _check_core(drop)
     patched = model.clone()

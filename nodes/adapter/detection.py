@@ -10,7 +10,9 @@ from functools import wraps
 import comfy.model_detection
 import comfy.supported_models
 
-from ...nextdit.keys import infer_config, model_keys, prefix_of
+from ...nextdit.checkpoint import rope_axes
+from ...nextdit.keys import infer_config, is_multiview, model_keys, prefix_of
+from . import multiview
 from .model import IMAGE_MODEL, LuminaNextConfig
 from .train_size import train_tokens
 
@@ -30,16 +32,22 @@ def register() -> None:
 
     setattr(detect, MARK, True)
     comfy.model_detection.detect_unet_config = detect
-    comfy.supported_models.models.append(LuminaNextConfig)
+    comfy.supported_models.models += [LuminaNextConfig, multiview.LuminaNextMultiViewConfig]
 
 
 def unet_config(state_dict: dict, key_prefix: str, metadata: dict | None = None) -> dict | None:
     """Return ComfyUI's description of a Next-DiT under `key_prefix`, None if it is something else.
 
-    `metadata` is the safetensors file's. Raises ValueError as `train_tokens` does.
+    `metadata` is the safetensors file's. Raises ValueError as `train_tokens` and `rope_axes` do.
     """
     keys = [key[len(key_prefix) :] for key in state_dict if key.startswith(key_prefix)]
     if prefix_of(keys) is None:
         return None
-    config = infer_config({name: tuple(state_dict[key_prefix + key].shape) for key, name in model_keys(keys).items()})
-    return {"image_model": IMAGE_MODEL, "train_tokens": train_tokens(metadata), **dataclasses.asdict(config)}
+    names = model_keys(keys)
+    config = infer_config({name: tuple(state_dict[key_prefix + key].shape) for key, name in names.items()})
+    found = {"image_model": IMAGE_MODEL, "train_tokens": train_tokens(metadata), **dataclasses.asdict(config)}
+    if not is_multiview(names.values()):
+        return found
+    saved = state_dict.get(key_prefix + multiview.ROPE_AXES)
+    axes = rope_axes(metadata or {}) if saved is None else int(saved)
+    return found | {"image_model": multiview.IMAGE_MODEL, multiview.ROPE_AXES: axes}

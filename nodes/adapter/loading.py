@@ -8,6 +8,7 @@ import torch
 
 from ...nextdit.files import PICKLES, network_file, read_header, read_metadata, read_weights
 from ...nextdit.keys import UnknownCheckpoint, explain_unknown, prefix_of
+from .multiview import MultiViewNetwork
 from .train_size import train_tokens
 
 WEIGHT_DTYPES: dict[str, dict] = {
@@ -67,7 +68,10 @@ def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool 
         raise ValueError(f"{file}: {error}") from error
     # not every release's loader hands metadata to detection, and folders come without
     network = patcher.model.diffusion_model
-    network.train_tokens = network.train_tokens or train_tokens(read_metadata(file))
+    metadata = read_metadata(file)
+    network.train_tokens = network.train_tokens or train_tokens(metadata)
+    if isinstance(network, MultiViewNetwork):
+        network.read_axes(patcher.model.model_config.unet_config, metadata)
     # how ComfyUI makes this model anew, for torch.compile, LoRA hooks and further GPUs
     patcher.cached_patcher_init = (load, (str(path), weight_dtype))
     return patcher

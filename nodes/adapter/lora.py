@@ -7,7 +7,7 @@ import folder_paths
 
 from ...nextdit.lora import Converted, WrongLora, convert
 from ...nextdit.lora_files import read_lora
-from .model import LuminaNext
+from .model import OwnModel
 
 PREFIX = "diffusion_model."
 FOLDER = "loras"
@@ -31,7 +31,7 @@ def load(model, file: str, keep_unmatched: bool = False) -> Converted:
 
     Raises WrongLora, naming the file, and ValueError if the MODEL is no Lumina-Next.
     """
-    if not isinstance(model.model, LuminaNext):
+    if not isinstance(model.model, OwnModel):
         raise ValueError(
             f"Load Lumina-Next LoRA works with Lumina-Next models, but got a {type(model.model).__name__} model. "
             "Use ComfyUI's own Load LoRA with it."

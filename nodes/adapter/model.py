@@ -27,20 +27,19 @@ LATENT_FORMATS = {
 }
 
 
-class Network(NextDiT):
-    """NextDiT with the call that ComfyUI makes: sigma = 1 − t, and −velocity out.
+class OwnNetwork:
+    """The call that ComfyUI makes, mixed into a network of nextdit: `_forward` gets its sigma, and gives −velocity.
 
     `train_tokens` is the tokens per side that the checkpoint says it was trained with, None if it does not say.
     The pack's patch nodes add `rope`, `drop` and `dropping` to the call, for nextdit's velocity: as arguments, since
-    core's compile node does not notice when transformer_options change. Regional prompts come as conds: `regions` and
-    `region_masks`.
+    core's compile node does not notice when transformer_options change.
     """
 
-    def __init__(self, image_model=None, dtype=None, device=None, operations=None, train_tokens=None, **fields):
-        super().__init__(NextDiTConfig(**fields), device=device, dtype=dtype, operations=operations)
+    def describe(self, dtype: torch.dtype | None, train_tokens: int | None) -> None:
+        """Set what core and the pack's nodes look for on a network."""
         self.dtype = dtype
         self.train_tokens = train_tokens
-        self.patch_size = self.config.patch_size  # where core's networks have them, and core's nodes look
+        self.patch_size = self.config.patch_size
         self.in_channels = self.config.in_channels
 
     def forward(self, x, timesteps, context, attention_mask=None, control=None, transformer_options={}, **kwargs):  # noqa: B006 - ComfyUI's signature
@@ -48,22 +47,15 @@ class Network(NextDiT):
             self._forward, self, get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
         ).execute(x, timesteps, context, attention_mask, control, transformer_options, **kwargs)
 
-    def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
-        t, attend = 1.0 - timesteps, core_attend(transformer_options)
-        regions, masks = kwargs.get("regions"), kwargs.get("region_masks")
-        return -self.velocity(
-            x,
-            t,
-            context,
-            attention_mask,
-            rope=kwargs.get("rope"),
-            drop=kwargs.get("drop"),
-            dropping=kwargs.get("dropping", 0),
-            attend=attend,
-            replace=block_replacements(transformer_options),
-            positions=self.shifted_positions(x, transformer_options.get("rope_options")),
-            **regional_arguments(regions, masks, context, attention_mask, t, self.patch_size, attend),
-        )
+    def patch_arguments(self, x: Tensor, transformer_options: dict, kwargs: dict) -> dict:
+        """Return what the pack's and other nodes' patches ask of nextdit's velocity, for latents x (…, H, W)."""
+        return {
+            "rope": kwargs.get("rope"),
+            "drop": kwargs.get("drop"),
+            "dropping": kwargs.get("dropping", 0),
+            "replace": block_replacements(transformer_options),
+            "positions": self.shifted_positions(x, transformer_options.get("rope_options")),
+        }
 
     def shifted_positions(self, x: Tensor, options: dict | None) -> list[Tensor] | None:
         """Return the RoPE positions that core's Scale RoPE node asks for, None if it asks for nothing."""
@@ -75,6 +67,27 @@ class Network(NextDiT):
             torch.arange(n, device=x.device) * options.get(f"scale_{axis}", 1.0) + options.get(f"shift_{axis}", 0.0)
             for axis, n in sizes
         ]
+
+
+class Network(OwnNetwork, NextDiT):
+    """NextDiT in ComfyUI. Regional prompts come as conds: `regions` and `region_masks`."""
+
+    def __init__(self, image_model=None, dtype=None, device=None, operations=None, train_tokens=None, **fields):
+        super().__init__(NextDiTConfig(**fields), device=device, dtype=dtype, operations=operations)
+        self.describe(dtype, train_tokens)
+
+    def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
+        t, attend = 1.0 - timesteps, core_attend(transformer_options)
+        regions, masks = kwargs.get("regions"), kwargs.get("region_masks")
+        return -self.velocity(
+            x,
+            t,
+            context,
+            attention_mask,
+            attend=attend,
+            **self.patch_arguments(x, transformer_options, kwargs),
+            **regional_arguments(regions, masks, context, attention_mask, t, self.patch_size, attend),
+        )
 
 
 def block_replacements(transformer_options: dict) -> dict:
@@ -91,30 +104,29 @@ def block_replacements(transformer_options: dict) -> dict:
     return {key[1]: wrap(patch) for key, patch in found.items() if key[0] == "double_block"}
 
 
-class LuminaNext(comfy.model_base.BaseModel):
-    """The flow model around the network: what enters it, checked once per run."""
+class OwnModel(comfy.model_base.BaseModel):
+    """The flow model around one of our networks: what enters it, checked once per run."""
+
+    network: type[OwnNetwork]
 
     def __init__(self, model_config, device=None):
-        super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=Network)
+        super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=self.network)
 
     def process_timestep(self, timestep: Tensor, **kwargs) -> Tensor:
         # ModelSamplingSD3 counts to 1000 whatever the model wants; the network wants sigma itself
         return timestep / getattr(self.model_sampling, "multiplier", 1.0)
 
-    def extra_conds(self, **kwargs) -> dict:
-        out = super().extra_conds(**kwargs)
-        features = kwargs.get("cross_attn")
+    def text(self, conditioning: dict) -> tuple[Tensor, Tensor | None]:
+        """Return a conditioning's text features and mask. Raises ValueError without any, and for a wrong width."""
+        features = conditioning.get("cross_attn")
         if features is None:
             raise ValueError("Lumina-Next needs text conditioning: connect CLIP Text Encode to the sampler")
-        prompts = kwargs.get("model_conds", {}).get(KEY)
-        for text in (features, *(prompt.features for prompt in (prompts.cond if prompts else ()))):
-            self.diffusion_model.check(self.diffusion_model.config.in_channels, text.shape[-1])
-        mask = kwargs.get("attention_mask")
-        if prompts is None:
-            return out | text_conds(features, mask)
-        if prompts.zeroed(features):
-            return out | text_conds(features, mask) | {KEY: comfy.conds.CONDConstant(None)}
-        return out | regional_conds(prompts, features, mask, kwargs["noise"], kwargs["device"], self.model_sampling)
+        self.check_width(features)
+        return features, conditioning.get("attention_mask")
+
+    def check_width(self, features: Tensor) -> None:
+        """Raise ValueError if text features do not fit this model."""
+        self.diffusion_model.check(self.diffusion_model.config.in_channels, features.shape[-1])
 
     def process_latent_in(self, latent: Tensor) -> Tensor:
         self.diffusion_model.check(latent.shape[1], self.diffusion_model.config.text_dim)
@@ -124,6 +136,24 @@ class LuminaNext(comfy.model_base.BaseModel):
                 "(often a VAE in half precision: start ComfyUI with --fp32-vae)"
             )
         return super().process_latent_in(latent)
+
+
+class LuminaNext(OwnModel):
+    """Text to image."""
+
+    network = Network
+
+    def extra_conds(self, **kwargs) -> dict:
+        out = super().extra_conds(**kwargs)
+        features, mask = self.text(kwargs)
+        prompts = kwargs.get("model_conds", {}).get(KEY)
+        if prompts is None:
+            return out | text_conds(features, mask)
+        for prompt in prompts.cond:
+            self.check_width(prompt.features)
+        if prompts.zeroed(features):
+            return out | text_conds(features, mask) | {KEY: comfy.conds.CONDConstant(None)}
+        return out | regional_conds(prompts, features, mask, kwargs["noise"], kwargs["device"], self.model_sampling)
 
 
 def memory_usage_factor(unet_config: dict) -> float:

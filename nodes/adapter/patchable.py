@@ -4,18 +4,18 @@ import math
 
 from torch import Tensor
 
-from .model import Network
+from .model import OwnNetwork
 
 
 def network_of(model, node: str):
-    """Return the network of a MODEL: our Network, or core's NextDiT (Lumina-Image-2.0, Z-Image).
+    """Return the network of a MODEL: our own, or core's NextDiT (Lumina-Image-2.0, Z-Image).
 
     Raises ValueError, naming the node and what it works with, for any other model.
     """
     from comfy.ldm.lumina.model import NextDiT  # here: if a release moves it, only the patch nodes are to fail
 
     network = model.get_model_object("diffusion_model")
-    if isinstance(network, Network | NextDiT):
+    if isinstance(network, OwnNetwork | NextDiT):
         return network
     raise ValueError(
         f"{node} works with Lumina-Next, Lumina-Image-2.0 and Z-Image models, but got a {type(model.model).__name__} "

@@ -7,7 +7,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...nextdit.rope import BASE, RopeScaling, axis_exponents, exponents, scale_factor
-from .model import Network
+from .model import OwnNetwork
 from .patchable import network_of, replace_wrapper, token_grid
 from .train_size import latent_tokens, resolve_train_tokens
 from .wavelengths import Layout, draw_wavelengths
@@ -52,7 +52,7 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
     settings = Settings(method, resolve_train_tokens(model, network, train_size), **options)
     settings.scaling(1.0)  # refuses bad values now, not while sampling
     patched = model.clone()
-    if isinstance(network, Network):
+    if isinstance(network, OwnNetwork):
         replace_wrapper(patched, WrappersMP.APPLY_MODEL, KEY, _argument(settings, network.patch_size))
     else:
         from .core_rope import patch_core
@@ -73,7 +73,7 @@ def draw_readout(model, settings: Settings, latent: dict | None = None) -> Tenso
 
 
 def _layout(model, network) -> Layout:
-    if isinstance(network, Network):
+    if isinstance(network, OwnNetwork):
         return Layout(exponents(network.config.head_dim), network.config.head_dim, BASE)
     from .core_rope import plain_embedder
 

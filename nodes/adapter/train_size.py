@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from .model import Network
+from .model import OwnNetwork
 
 METADATA_KEY = "train_tokens"
 LEAST = 7  # RoPE scaling compares the training size with 2π
@@ -47,7 +47,7 @@ def resolve_train_tokens(model, network, pixels: int = 0) -> int:
     Raises ValueError for a size too small, and if nothing is known: Next-DiTs in pixel space come in any size.
     """
     width = network.patch_size * latent_pixels(model)
-    if pixels == 0 and isinstance(network, Network):
+    if pixels == 0 and isinstance(network, OwnNetwork):
         if network.train_tokens:
             return network.train_tokens
         if model.get_model_object("latent_format").latent_channels == 3:

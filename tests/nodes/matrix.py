@@ -6,23 +6,27 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import comfy.samplers
 import torch
 
-from lumina_next.nextdit import ContextDrop
+from lumina_next.nextdit import ContextDrop, MultiViewNextDiT
 from lumina_next.nextdit.rope import DEFAULT
 from lumina_next.nodes.adapter import sampling
 from lumina_next.nodes.adapter.anagram import anagram_guider
 from lumina_next.nodes.adapter.context_drop import drop_context
+from lumina_next.nodes.adapter.multiview import LuminaNextMultiView
 from lumina_next.nodes.adapter.regions import add_region
 from lumina_next.nodes.adapter.scaled_rope import scale_rope
+from lumina_next.nodes.adapter.views import with_views
 
 from .patch_models import OWN, load_own, prompt
 
 DOC = Path(__file__).parents[2] / "docs/combinations.md"
 SIZE, STEPS = (24, 24), 4
+AZIMUTHS = (0.0, 120.0, 240.0)
 CONFIG = replace(OWN, n_layers=2)  # few, as every cell samples several times
 
 
@@ -39,10 +43,14 @@ class Setup:
     cfg: float = 4.0
     mask: torch.Tensor | None = None
     guider: Callable | None = None
+    views: int = 1  # pictures that belong together, of which a batch has several sets
+    condition: Callable[[list], list] = staticmethod(
+        lambda conditioning: conditioning
+    )  # what every prompt goes through
 
     def run(self) -> torch.Tensor:
-        """Sample from fixed noise; the first noise of a batch is that of a single picture."""
-        shape = (self.batch, self.model.get_model_object("latent_format").latent_channels, *SIZE)
+        """Sample from fixed noise; the first noise of a batch is that of a single picture, or set of views."""
+        shape = (self.batch * self.views, self.model.get_model_object("latent_format").latent_channels, *SIZE)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(7))
         return self.go_on(noise, torch.zeros(shape) if self.mask is None else torch.full(shape, 0.3))
 
@@ -63,8 +71,24 @@ def cfg_guider(setup: Setup) -> comfy.samplers.CFGGuider:
 
 
 def load(**_):
-    """Return the small random MODEL that all cells sample; ignores how a caller wants it loaded."""
+    """Return the small random MODEL that cells sample; ignores how a caller wants it loaded."""
     return load_own(CONFIG)
+
+
+def load_multiview(**_):
+    """Return the small random MODEL for several views, as `load` does."""
+    return load_own(CONFIG, network=MultiViewNextDiT)
+
+
+def loader_of(model) -> Callable:
+    """Return which of the two makes a MODEL anew."""
+    return load_multiview if isinstance(model.model, LuminaNextMultiView) else load
+
+
+@cache
+def multiview_model():
+    """One model for all cells of its row, so that what a cell leaves behind shows in the next."""
+    return load_multiview()
 
 
 def plain(model) -> Setup:
@@ -87,6 +111,18 @@ def _regions(setup: Setup) -> Setup:
     return replace(setup, positive=add_region(positive, prompt(5, 3), right, False, **settings))
 
 
+def _views(setup: Setup) -> Setup:
+    image = torch.randn(1, 4, *SIZE, generator=torch.Generator().manual_seed(3))
+    return replace(
+        setup,
+        model=multiview_model(),
+        positive=with_views(setup.positive, AZIMUTHS, image),
+        negative=with_views(setup.negative, AZIMUTHS),
+        views=len(AZIMUTHS),
+        condition=lambda conditioning: with_views(conditioning, AZIMUTHS, image),
+    )
+
+
 def _anagram(setup: Setup):
     views = [("identity", setup.positive), ("rotate_90", prompt(6, 3))]
     return anagram_guider(setup.model, views, setup.negative, setup.cfg)
@@ -105,6 +141,7 @@ ROWS: dict[str, Callable[[Setup], Setup]] = {
     "Channel Guidance": patching(lambda model: sampling.guide_channels(model, 2)),
     "Regional Prompt": _regions,
     "Visual Anagram": lambda setup: replace(setup, guider=_anagram),
+    "Multi-View Conditioning": _views,
 }
 LOADER = "Load Lumina-Next Model"
 
@@ -146,6 +183,11 @@ EXCLUDED = {
     "effect",
     ("Visual Anagram", "Perp-Neg Guider"): "each is a guider, and a sampler takes one",
 }
+# What stops with an error of ComfyUI's own.
+STOPS = {
+    ("Multi-View Conditioning", "RenormCFG"): "that node of ComfyUI's takes one picture at a time, and the views are a "
+    "batch: it stops with an error; RescaleCFG takes batches",
+}
 # What to mind where both act.
 REMARKS = {
     ("Visual Anagram", "APG"): "its momentum carries the guidance of one view into the next: leave it at 0, the "
@@ -179,12 +221,12 @@ def document(columns: list[Column]) -> str:
 
     def cell(row: str, column: Column) -> str:
         place = (row, column.name)
-        note = EXCLUDED.get(place) or REMARKS.get(place)
+        note = (EXCLUDED | STOPS | REMARKS).get(place)
         if note is None:
             return column.outcome
         if note not in notes:
             notes.append(note)
-        return f"{'no' if place in EXCLUDED else column.outcome} ({notes.index(note) + 1})"
+        return f"{column.outcome if place in REMARKS else 'no'} ({notes.index(note) + 1})"
 
     head = ["with", *ROWS, "how it is arranged"]
     table = [head, ["---"] * len(head)]

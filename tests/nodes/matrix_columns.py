@@ -16,7 +16,7 @@ from comfy.ldm.modules import attention
 
 from lumina_next.nextdit.lora import convert
 
-from .matrix import SIZE, Column, Setup, load, patching
+from .matrix import SIZE, Column, Setup, loader_of, patching
 from .patch_models import compiled, prompt
 
 REGION = torch.zeros(1, *SIZE)
@@ -55,9 +55,9 @@ def with_lora(model):
     return comfy.sd.load_lora_for_models(model, None, convert(lora_weights(), shapes).weights, 1.0, 0.0)[0]
 
 
-def other_model():
-    """Return the tests' model with other weights."""
-    model = load()
+def other_model(like):
+    """Return a MODEL of the same kind with other weights."""
+    model = loader_of(like)()
     weights = model.model.diffusion_model.state_dict()
     model.model.diffusion_model.load_state_dict({key: 1.3 * x for key, x in weights.items()})
     return model
@@ -65,7 +65,7 @@ def other_model():
 
 def fp8(setup: Setup) -> Setup:
     """Put fp8 weights under the same patches, as the loader's fp8 option does."""
-    weights = load().model.diffusion_model.state_dict()
+    weights = loader_of(setup.model)().model.diffusion_model.state_dict()
     small = comfy.sd.load_diffusion_model_state_dict(weights, {"dtype": torch.float8_e4m3fn})
     return replace(setup, model=transplant(setup.model, small))
 
@@ -91,14 +91,14 @@ def hooked(setup: Setup) -> Setup:
     hooks.set_keyframes_on_hooks(frames)
     conds = [comfy.hooks.set_hooks_for_conditioning(cond, hooks=hooks) for cond in (setup.positive, setup.negative)]
     model = setup.model.clone()
-    model.cached_patcher_init = (load, ())
+    model.cached_patcher_init = (loader_of(model), ())
     return replace(setup, model=model, positive=conds[0], negative=conds[1])
 
 
 def first_of_batch(setup: Setup) -> torch.Tensor:
     both = replace(setup, batch=2).run()
-    assert not torch.allclose(both[:1], both[1:])
-    return both[:1]
+    assert not torch.allclose(both[: setup.views], both[setup.views :])
+    return both[: setup.views]
 
 
 def mixed_prompts(setup: Setup) -> torch.Tensor:
@@ -107,8 +107,8 @@ def mixed_prompts(setup: Setup) -> torch.Tensor:
     masks = {"attention_mask": torch.ones(2, 6, dtype=torch.long)}
     both = replace(setup, batch=2, positive=[[torch.cat([first, second]), options | masks]]).run()
     alone = replace(setup, batch=2, positive=[[second, options]]).run()
-    torch.testing.assert_close(both[1:], alone[1:], atol=1e-3, rtol=1e-3)
-    return both[:1]
+    torch.testing.assert_close(both[setup.views :], alone[setup.views :], atol=1e-3, rtol=1e-3)
+    return both[: setup.views]
 
 
 def two_samplers(setup: Setup) -> torch.Tensor:
@@ -122,7 +122,7 @@ def two_samplers(setup: Setup) -> torch.Tensor:
 def perp_neg(setup: Setup):
     from comfy_extras.nodes_perpneg import PerpNegGuider
 
-    empty = prompt(2, 3)
+    empty = setup.condition(prompt(2, 3))
     return PerpNegGuider.execute(setup.model, setup.positive, setup.negative, empty, setup.cfg, 1.0).result[0]
 
 
@@ -167,13 +167,13 @@ def dynamo() -> Iterator[None]:
 
 
 def conditioned(**extra):
-    return lambda setup: replace(setup, positive=setup.positive + prompt(4, 2, **extra))
+    return lambda setup: replace(setup, positive=setup.positive + setup.condition(prompt(4, 2, **extra)))
 
 
 def merge(model):
     from comfy_extras.nodes_model_merging import ModelMergeSimple
 
-    return ModelMergeSimple().merge(model, other_model(), 0.5)[0]
+    return ModelMergeSimple().merge(model, other_model(model), 0.5)[0]
 
 
 def half(model):

@@ -12,10 +12,10 @@ OWN = NextDiTConfig(dim=64, n_layers=3, n_heads=4, n_kv_heads=2, text_dim=20, ff
 KINDS = ["lumina_next", *CORE]
 
 
-def load_own(config: NextDiTConfig = OWN, metadata: dict | None = None):
-    """Return the MODEL of a random Next-DiT, loaded by core's loader."""
+def load_own(config: NextDiTConfig = OWN, metadata: dict | None = None, network=NextDiT):
+    """Return the MODEL of a random Next-DiT, or of a variant of it, loaded by core's loader."""
     torch.manual_seed(0)
-    weights = {key: 0.15 * torch.randn(x.shape) for key, x in NextDiT(config).state_dict().items()}
+    weights = {key: 0.15 * torch.randn(x.shape) for key, x in network(config).state_dict().items()}
     return comfy.sd.load_diffusion_model_state_dict(weights, **({"metadata": metadata} if metadata else {}))
 
 
@@ -24,10 +24,10 @@ def load(kind: str):
     return load_own() if kind == "lumina_next" else load_core(CORE[kind])
 
 
-def prompt(length: int, seed: int = 0, **extra) -> list:
-    """Return a CONDITIONING of random features (1, length, 20)."""
-    features = torch.randn(1, length, 20, generator=torch.Generator().manual_seed(seed))
-    return [[features, {"attention_mask": torch.ones(1, length, dtype=torch.long), **extra}]]
+def prompt(length: int, seed: int = 0, width: int = 20, rows: int = 1, **extra) -> list:
+    """Return a CONDITIONING of random features (rows, length, width)."""
+    features = torch.randn(rows, length, width, generator=torch.Generator().manual_seed(seed))
+    return [[features, {"attention_mask": torch.ones(rows, length, dtype=torch.long), **extra}]]
 
 
 def sample(

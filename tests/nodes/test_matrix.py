@@ -8,12 +8,12 @@ from comfy.ldm.modules import attention
 
 from lumina_next.nodes.adapter import sampling
 
-from .matrix import CONFIG, DOC, EXCLUDED, LOADER, OUTCOMES, REMARKS, ROWS, STEPS, document, load, plain
+from .matrix import CONFIG, DOC, EXCLUDED, LOADER, OUTCOMES, REMARKS, ROWS, STEPS, STOPS, document, load, plain
 from .matrix_columns import COLUMNS
 
 BY_NAME = {column.name: column for column in COLUMNS}
 CELLS = [(row, column.name) for column in COLUMNS for row in ROWS]
-TICKED = [cell for cell in CELLS if cell not in EXCLUDED]
+TICKED = [cell for cell in CELLS if cell not in EXCLUDED | STOPS]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,6 +71,12 @@ def test_what_is_said_to_exclude_each_other_does(row, column):
             sampling.guide_channels(patched, 2)
 
 
+@pytest.mark.parametrize("row, column", STOPS, ids=map(" with ".join, STOPS))
+def test_what_is_said_to_stop_does(row, column):
+    with pytest.raises(RuntimeError):
+        BY_NAME[column].sample(ROWS[row], model())
+
+
 def test_rows_differ_from_each_other():
     results = [alone(row) for row in ROWS]
     assert not any(same(a, b) for i, a in enumerate(results) for b in results[:i])
@@ -95,4 +101,5 @@ def test_the_page_says_what_is_tested():
     command = "python -m lumina_next.tests.nodes.write_combinations"
     assert DOC.read_text(encoding="utf-8") == document(COLUMNS), f"run {command}"
     assert {column.outcome for column in COLUMNS} <= set(OUTCOMES)
-    assert set(EXCLUDED) | set(REMARKS) <= set(CELLS) and not set(EXCLUDED) & set(REMARKS)
+    named = [*EXCLUDED, *STOPS, *REMARKS]
+    assert set(named) <= set(CELLS) and len(set(named)) == len(named)

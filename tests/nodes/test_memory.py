@@ -10,7 +10,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lumina_next.benchmarks.peak import PeakMemory
 from lumina_next.nextdit.config import PRESETS, NextDiTConfig
+from lumina_next.nodes.adapter import multiview
 from lumina_next.nodes.adapter.model import IMAGE_MODEL, LuminaNext, LuminaNextConfig
+from lumina_next.nodes.adapter.multiview import LuminaNextMultiView, LuminaNextMultiViewConfig
+from lumina_next.nodes.adapter.views import IMAGE
 
 PIXELS = NextDiTConfig(
     dim=512, n_layers=8, n_heads=8, n_kv_heads=4, text_dim=384, in_channels=3, out_channels=3, patch_size=4
@@ -39,6 +42,25 @@ def peak(model, config, batch, height, width, dtype):
     return memory.peak
 
 
+def peak_of_views(model, config, sets, views, side, image, dtype):
+    """Count what one call for sets of views allocates, with or without a condition image."""
+    shape = (config.in_channels, side, side)
+    x = torch.empty(sets, views, *shape, device="cuda", dtype=dtype)
+    seen = torch.empty(sets, *shape, device="cuda", dtype=dtype) if image else None
+    text = torch.empty(sets, 128, config.text_dim, device="cuda", dtype=dtype)
+    azimuth = torch.empty(sets, views, device="cuda")
+    with PeakMemory() as memory:
+        model.velocity(
+            x,
+            torch.empty(sets, device="cuda"),
+            azimuth,
+            text,
+            image=seen,
+            attend=lambda q, k, v, mask: torch.empty_like(q),
+        )
+    return memory.peak
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=["bfloat16", "float32"])
 @pytest.mark.parametrize("name", [*PRESETS, "pixels"])
 def test_the_estimate_is_within_a_quarter_of_the_peak(name, dtype, monkeypatch, record_property):
@@ -53,6 +75,31 @@ def test_the_estimate_is_within_a_quarter_of_the_peak(name, dtype, monkeypatch, 
             shape = [batch, config.in_channels, height, width]
             estimate = model.memory_required(shape) / 2**20
             counted = peak(model.diffusion_model, config, batch, height, width, dtype) / 2**20
+            record_property(f"{shape} counted, MiB", round(counted, 1))
+            record_property(f"{shape} estimate, MiB", round(estimate, 1))
+            assert 0.75 < estimate / counted < 1.25, f"{shape}: {estimate:.1f} of {counted:.1f} MiB"
+
+
+# (sets, views, side of a view's latent, whether with an image): the guidance pair is two sets
+VIEWS = ((1, 1, 64, True), (1, 8, 64, False), (1, 8, 64, True), (2, 8, 32, False), (1, 18, 32, True))
+
+
+@pytest.mark.parametrize("name", ["600M", "pixels"])
+def test_the_estimate_counts_all_views_and_the_image(name, monkeypatch, record_property):
+    monkeypatch.setattr(comfy.model_management, "pytorch_attention_flash_attention", lambda: True)
+    config, dtype = PRESETS.get(name, PIXELS), torch.bfloat16
+    settings = LuminaNextMultiViewConfig(
+        {"image_model": multiview.IMAGE_MODEL, **asdict(config), "n_layers": 2, "rope_axes": 2}
+    )
+    settings.set_inference_dtype(dtype, None)
+    settings.custom_operations = comfy.ops.disable_weight_init
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        model = LuminaNextMultiView(settings, device="cuda")
+        for sets, views, side, image in VIEWS:
+            shape = [sets * views, config.in_channels, side, side]
+            seen = {IMAGE: [[sets, config.in_channels, side, side]]} if image else {}
+            estimate = model.memory_required(shape, cond_shapes=seen) / 2**20
+            counted = peak_of_views(model.diffusion_model, config, sets, views, side, image, dtype) / 2**20
             record_property(f"{shape} counted, MiB", round(counted, 1))
             record_property(f"{shape} estimate, MiB", round(estimate, 1))
             assert 0.75 < estimate / counted < 1.25, f"{shape}: {estimate:.1f} of {counted:.1f} MiB"

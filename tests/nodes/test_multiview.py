@@ -1,0 +1,236 @@
+"""Multi-view models in ComfyUI's own sampling: what reaches the network, how it loads, what is refused."""
+
+import comfy.model_base
+import comfy.sample
+import comfy.samplers
+import comfy.sd
+import pytest
+import torch
+from comfy.patcher_extension import WrappersMP
+
+from lumina_next.nextdit import load_model, save_model
+from lumina_next.nodes.adapter import loading
+from lumina_next.nodes.adapter.views import with_views
+from lumina_next.tests.untrained_multiview import CONFIG, untrained
+
+from . import patch_models
+from .patch_models import load_own, prompt, spied
+
+AZIMUTHS = (0.0, 130.0, 337.5)
+VIEWS = len(AZIMUTHS)
+SIZE = (12, 16)
+
+
+@pytest.fixture(scope="module", params=[2, 3], ids=["2 axes", "3 axes"])
+def file(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("multiview") / "views.safetensors"
+    save_model(untrained(rope_axes=request.param), path, {"train_tokens": "16"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def patcher(file):
+    return loading.load(file)
+
+
+def text(length: int, seed: int = 0, rows: int = 1) -> list:
+    return prompt(length, seed, CONFIG.text_dim, rows)
+
+
+def picture(rows: int = 1, size=SIZE, channels: int = 3) -> torch.Tensor:
+    return torch.rand(rows, channels, *size, generator=torch.Generator().manual_seed(9))
+
+
+def sample(patcher, positive=None, negative=None, batch=VIEWS, steps=2, size=SIZE, channels=3, cfg=3.0):
+    latent = torch.zeros(batch, channels, *size)
+    positive = with_views(text(6), AZIMUTHS) if positive is None else positive
+    negative = with_views(text(2, 1), AZIMUTHS) if negative is None else negative
+    noise = comfy.sample.prepare_noise(latent, 7)
+    return comfy.sample.sample(
+        patcher, noise, steps, cfg, "euler", "simple", positive, negative, latent, seed=7, disable_pbar=True
+    )
+
+
+def calls_of(patcher, *args, **kwargs):
+    """Sample, and return the arguments of every call of the network: x, t, context, mask and the rest."""
+    seen = []
+
+    def look(executor, x, sigma, context, mask, *args, **kwargs):
+        seen.append((x, 1 - sigma, context, mask, kwargs))
+
+    return sample(spied(patcher, WrappersMP.DIFFUSION_MODEL, look), *args, **kwargs), seen
+
+
+@pytest.mark.parametrize("with_image", [False, True], ids=["text", "text and image"])
+def test_denoised_is_nextdits_for_every_set_of_a_batch(patcher, file, with_image):
+    sets, views = 2, len(AZIMUTHS)
+    image = picture(sets) if with_image else None
+    positive = with_views(text(5, rows=sets), AZIMUTHS, image)
+    outputs = []
+
+    def look(executor, x, sigma, *args, **kwargs):
+        out = executor(x, sigma, *args, **kwargs)
+        outputs.append((x, sigma, out))
+        return out
+
+    clone = patcher.clone()
+    clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "test", look)
+    sample(clone, positive, batch=sets * views, cfg=1.0)
+    model, features = load_model(file), positive[0][0]
+    assert len(outputs) == 2
+    for x, sigma, denoised in outputs:
+        views_x = x.unflatten(0, (sets, views))
+        azimuth = torch.tensor([AZIMUTHS, AZIMUTHS])
+        with torch.no_grad():
+            velocity = model(views_x, 1 - sigma[::views], azimuth, features, image=image)
+        expected = x + sigma[0] * velocity.flatten(0, 1)
+        torch.testing.assert_close(denoised, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_guidance_is_one_batch_without_an_image_and_two_with_one(patcher):
+    _, seen = calls_of(patcher)
+    assert [len(x) for x, *_ in seen] == [2 * len(AZIMUTHS)] * 2
+    assert all(context.shape[:2] == (2, 6) and mask.shape == (2, 6) for _, _, context, mask, _ in seen)
+    _, seen = calls_of(patcher, with_views(text(6), AZIMUTHS, picture()))
+    assert [len(x) for x, *_ in seen] == [len(AZIMUTHS)] * 4
+    assert sum("multiview_image" in kwargs for *_, kwargs in seen) == 2
+
+
+def test_guidance_in_one_batch_and_apart_are_the_same(patcher, monkeypatch):
+    together = sample(patcher, batch=2 * len(AZIMUTHS))
+    monkeypatch.setattr(comfy.model_base.BaseModel, "memory_required", lambda *args, **kwargs: 1e15)
+    apart, seen = calls_of(patcher, batch=2 * len(AZIMUTHS))
+    assert [len(x) for x, *_ in seen] == [2 * len(AZIMUTHS)] * 4
+    torch.testing.assert_close(apart, together, atol=1e-4, rtol=1e-4)
+
+
+def test_views_text_and_image_each_change_every_view(patcher):
+    negative = with_views(text(2, 1), AZIMUTHS)
+    base = sample(patcher, with_views(text(6), AZIMUTHS), negative)
+    others = [
+        sample(patcher, with_views(text(6), (0.0, 130.0, 20.0)), negative),
+        sample(patcher, with_views(text(6, 5), AZIMUTHS), negative),
+        sample(patcher, with_views(text(6), AZIMUTHS, picture()), negative),
+    ]
+    for other in others:
+        assert ((base - other).flatten(1).abs().amax(1) > 1e-3).all()
+
+
+@pytest.mark.parametrize("views", [1, 2, 8, 18])
+def test_any_number_of_views(patcher, views):
+    azimuths = tuple(20.0 * i for i in range(views))
+    out = sample(patcher, with_views(text(6), azimuths), with_views(text(2, 1), azimuths), batch=views)
+    assert out.shape == (views, 3, *SIZE) and torch.isfinite(out).all()
+
+
+def test_dual_cfg_guides_by_text_and_image_on_their_own(patcher):
+    from comfy_extras.nodes_custom_sampler import Guider_DualCFG
+
+    image = picture()
+    conds = [
+        with_views(text(6), AZIMUTHS, image),
+        with_views(text(2, 1), AZIMUTHS, image),
+        with_views(text(2, 1), AZIMUTHS),
+    ]
+    noise = torch.randn(3, 3, *SIZE, generator=torch.Generator().manual_seed(1))
+    sigmas = torch.tensor([1.0, 0.5])
+    guider = Guider_DualCFG(patcher)
+    guider.set_conds(*conds)
+    guider.set_cfg(2.0, 1.5)
+
+    def one_step(guider):
+        sampler = comfy.samplers.sampler_object("euler")
+        return guider.sample(noise, torch.zeros_like(noise), sampler, sigmas, seed=1, disable_pbar=True)
+
+    def alone(cond):
+        single = comfy.samplers.CFGGuider(patcher)
+        single.set_conds(cond, cond)
+        single.set_cfg(1.0)
+        return one_step(single)
+
+    both, image_only, nothing = map(alone, conds)
+    expected = nothing + 1.5 * (image_only - nothing) + 2.0 * (both - image_only)
+    torch.testing.assert_close(one_step(guider), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_saved_by_core_it_is_the_same_model(patcher, tmp_path):
+    path = str(tmp_path / "saved.safetensors")
+    comfy.sd.save_checkpoint(path, patcher)
+    expected = sample(patcher)
+    axes = patcher.model.diffusion_model.rope_axes
+    for again in (
+        comfy.sd.load_diffusion_model(path),
+        loading.load(path),
+        comfy.sd.load_checkpoint_guess_config(path)[0],
+    ):
+        assert again.model.diffusion_model.rope_axes == axes
+        torch.testing.assert_close(sample(again), expected, atol=0, rtol=0)
+
+
+def test_cores_loader_reads_the_file_as_ours_does(patcher, file):
+    stock = comfy.sd.load_diffusion_model(str(file))
+    assert stock.model.diffusion_model.train_tokens == patcher.model.diffusion_model.train_tokens == 16
+    torch.testing.assert_close(sample(stock), sample(patcher), atol=0, rtol=0)
+
+
+def test_axes_are_read_where_a_releases_loader_hands_on_no_metadata(file, monkeypatch):
+    load = comfy.sd.load_diffusion_model_state_dict
+    without = lambda *args, metadata=None, **kwargs: load(*args, **kwargs)  # noqa: E731
+    monkeypatch.setattr(comfy.sd, "load_diffusion_model_state_dict", without)
+    loaded = loading.load(file)
+    axes = load_model(file).rope_axes
+    assert (loaded.model.diffusion_model.rope_axes, loaded.model.model_config.unet_config["rope_axes"]) == (axes, axes)
+
+
+def test_partial_offload_changes_nothing(file):
+    whole, partial = loading.load(file), loading.load(file)
+    whole.load(torch.device("cpu"), full_load=True)
+    partial.load(torch.device("cpu"), lowvram_model_memory=10_000)
+    left = [name for name, m in partial.model.named_modules() if getattr(m, "comfy_cast_weights", False)]
+    assert any("azimuth_embedder" in name for name in left)
+    x, sigma = torch.randn(3, 3, *SIZE), torch.full((3,), 0.6)
+    conds = {"c_crossattn": text(4)[0][0], "multiview_azimuths": AZIMUTHS, "multiview_image": picture()}
+    with torch.no_grad():
+        torch.testing.assert_close(
+            partial.model.apply_model(x, sigma, **conds), whole.model.apply_model(x, sigma, **conds)
+        )
+
+
+REFUSED = {
+    "a conditioning that it got has no azimuths: put Multi-View Conditioning between": {"negative": text(2)},
+    "batch of 4, but the conditioning has 3 azimuths, .* or a batch of 3, 6, …": {"batch": 4},
+    "image's latent is 8×6 .* but the views' are 16×12: set width and height": {
+        "positive": with_views(text(6), AZIMUTHS, picture(size=(6, 8)))
+    },
+    "image's latent has 4 channels, but this model takes 3: connect the VAE": {
+        "positive": with_views(text(6), AZIMUTHS, picture(channels=4))
+    },
+    "latent has 4 channels, but this Next-DiT takes 3": {"channels": 4},
+    "needs text conditioning": {"positive": with_views([[None, {}]], AZIMUTHS)},
+}
+
+
+@pytest.mark.parametrize("says", REFUSED)
+def test_refused_in_a_sentence(patcher, says):
+    inputs = dict(REFUSED[says])
+    if inputs.get("channels"):
+        latent = torch.ones(3, 4, *SIZE)
+        with pytest.raises(ValueError, match=says):
+            patcher.model.process_latent_in(latent)
+        return
+    with pytest.raises(ValueError, match=says):
+        sample(patcher, **inputs)
+
+
+def test_regions_are_refused(patcher):
+    from lumina_next.nodes.adapter.regions import add_region
+
+    settings = {"strength": 1.0, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
+    positive = with_views(add_region(text(6), text(3), None, False, **settings), AZIMUTHS)
+    with pytest.raises(ValueError, match="Regional Prompt is for single pictures"):
+        sample(patcher, positive)
+
+
+def test_a_model_of_another_kind_says_so():
+    with pytest.raises(ValueError, match="for several views, which only multi-view Lumina-Next models make"):
+        patch_models.sample(load_own(), positive=with_views(prompt(6), AZIMUTHS), batch=3)
