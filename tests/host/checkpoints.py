@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from lumina_next.tests import untrained_model, untrained_text_encoder
+from lumina_next.tests import untrained_model, untrained_multiview, untrained_text_encoder
 
 from . import graphs
+from .comfy_server import PACK
 
 TEXT_DIM = 32
 REFERENCE = "diffusion_models/consolidated.00-of-01.safetensors"
@@ -106,6 +107,12 @@ def write_untrained(models: Path) -> None:
         (models / kind).mkdir(parents=True, exist_ok=True)
     untrained_model.write(models / "diffusion_models" / graphs.MODEL)
     untrained_text_encoder.write(models / "text_encoders" / graphs.TEXT_ENCODER)
+
+
+def write_absent_demo(models: Path) -> None:
+    """The multi-view checkpoint of the box under its name, for a checkout that has not got it."""
+    if not (PACK / "demo/diffusion_models" / graphs.MULTIVIEW).is_file():
+        untrained_multiview.write(models / "diffusion_models" / graphs.MULTIVIEW, {"train_tokens": "16"})
 
 
 def write_gemma(folder: Path, hidden: int = TEXT_DIM, tokenizer: Path | None = None) -> None:

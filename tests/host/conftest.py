@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lumina_next.tests.host.browser import NAMES, Browser, find_chromium
-from lumina_next.tests.host.checkpoints import write_official_stand_ins, write_untrained
+from lumina_next.tests.host.checkpoints import write_absent_demo, write_official_stand_ins, write_untrained
 from lumina_next.tests.host.comfy_client import ComfyClient
 from lumina_next.tests.host.comfy_server import HOW_TO_GET_ONE, ComfyServer, find_comfyui
 
@@ -54,6 +54,7 @@ def server(comfyui, tmp_path_factory, request):
     """One server with the pack for the whole session; `modules_at_start` holds what it imported before any prompt."""
     base = tmp_path_factory.mktemp("comfyui")
     write_untrained(base / "models")
+    write_absent_demo(base / "models")
     with ComfyServer(comfyui, base) as running:
         running.modules_at_start = set(running.get("/probe/modules"))
         request.session._comfy_server = running

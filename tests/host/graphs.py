@@ -1,5 +1,6 @@
 """Build API-format prompts in Python."""
 
+MULTIVIEW = "lumina-next-demo-multiview.safetensors"
 MODEL, TEXT_ENCODER = "lumina-next-untrained.safetensors", "lumina-next-untrained"
 STEPS = 4
 

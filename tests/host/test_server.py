@@ -19,6 +19,8 @@ NODES = {
     "LuminaNextRegionalPrompt",
     "LuminaNextGridMask",
     "LuminaNextVisualAnagram",
+    "LuminaNextCameraRing",
+    "LuminaNextMultiView",
 }
 HEAVY = ("transformers.models", "flash_attn", "diffusers", "torchdiffeq")
 

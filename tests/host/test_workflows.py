@@ -9,6 +9,7 @@ import pytest
 from lumina_next.tests.host.comfy_server import PACK
 
 FILES = sorted((PACK / "workflows/api").glob("*.json"))
+SAVERS = {"SaveImage", "SaveAnimatedWEBP"}
 SAMPLERS = {"KSampler", "SamplerCustomAdvanced"}
 
 
@@ -48,7 +49,7 @@ def test_runs_as_it_is(file, client):
     prompt = with_inputs(prompt, "TrainLoraNode", steps=3)
     run = client.run(prompt)
     images = client.images(run)
-    assert len(images) == len(of_class(prompt, "SaveImage"))
+    assert len(images) == len(of_class(prompt, *SAVERS))
     for image in images:
         assert min(image.shape[:2]) >= 64 and image.std() > 1, "a picture is constant"
     for sampler in of_class(prompt, *SAMPLERS):

@@ -7,9 +7,13 @@ import comfy.sd
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
+from safetensors.torch import save_file
 
-from lumina_next.nextdit import load_model, save_model
-from lumina_next.nodes.adapter import loading
+from lumina_next.nextdit import ContextDrop, RopeScaling, load_model, save_model
+from lumina_next.nextdit.rope import scale_factor
+from lumina_next.nodes.adapter import loading, lora, sampling
+from lumina_next.nodes.adapter.context_drop import drop_context
+from lumina_next.nodes.adapter.scaled_rope import scale_rope
 from lumina_next.nodes.adapter.views import with_views
 from lumina_next.tests.untrained_multiview import CONFIG, untrained
 
@@ -61,11 +65,17 @@ def calls_of(patcher, *args, **kwargs):
     return sample(spied(patcher, WrappersMP.DIFFUSION_MODEL, look), *args, **kwargs), seen
 
 
-@pytest.mark.parametrize("with_image", [False, True], ids=["text", "text and image"])
-def test_denoised_is_nextdits_for_every_set_of_a_batch(patcher, file, with_image):
-    sets, views = 2, len(AZIMUTHS)
-    image = picture(sets) if with_image else None
-    positive = with_views(text(5, rows=sets), AZIMUTHS, image)
+def nextdits(file, x, sigma, features, image, **patches):
+    """Return what the plain network makes of a batch of views: denoised latents like x's."""
+    sets = x.unflatten(0, (-1, VIEWS))
+    azimuth = torch.tensor([AZIMUTHS] * len(sets))
+    with torch.no_grad():
+        velocity = load_model(file)(sets, 1 - sigma[::VIEWS], azimuth, features, image=image, **patches)
+    return x + sigma[0] * velocity.flatten(0, 1)
+
+
+def outputs_of(patcher, positive, **options):
+    """Sample without guidance, and return latents, sigmas and what the model made of them, for every call."""
     outputs = []
 
     def look(executor, x, sigma, *args, **kwargs):
@@ -75,16 +85,67 @@ def test_denoised_is_nextdits_for_every_set_of_a_batch(patcher, file, with_image
 
     clone = patcher.clone()
     clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "test", look)
-    sample(clone, positive, batch=sets * views, cfg=1.0)
-    model, features = load_model(file), positive[0][0]
+    sample(clone, positive, cfg=1.0, **options)
+    return outputs
+
+
+PATCHES = {
+    "nothing": (lambda model: model, lambda: {}),
+    "Scaled RoPE": (
+        lambda model: scale_rope(model, "time_aware", 28, proportional=True)[0],
+        lambda: {"rope": RopeScaling("time_aware", scale_factor((8, 10), 7), 7, proportional=True)},
+    ),
+    "Context Drop": (
+        lambda model: drop_context(model, ContextDrop(2, "linear")),
+        lambda: {"drop": ContextDrop(2, "linear")},
+    ),
+}
+
+
+@pytest.mark.parametrize("with_image", [False, True], ids=["text", "text and image"])
+@pytest.mark.parametrize("name", PATCHES)
+def test_denoised_is_nextdits_for_every_set_of_a_batch(patcher, file, name, with_image):
+    patch, arguments = PATCHES[name]
+    sets, size = 2, (32, 40)  # 8 × 10 tokens
+    image = picture(sets, size) if with_image else None
+    positive = with_views(text(5, rows=sets), AZIMUTHS, image)
+    outputs = outputs_of(patch(patcher), positive, batch=sets * VIEWS, size=size)
     assert len(outputs) == 2
     for x, sigma, denoised in outputs:
-        views_x = x.unflatten(0, (sets, views))
-        azimuth = torch.tensor([AZIMUTHS, AZIMUTHS])
-        with torch.no_grad():
-            velocity = model(views_x, 1 - sigma[::views], azimuth, features, image=image)
-        expected = x + sigma[0] * velocity.flatten(0, 1)
+        expected = nextdits(file, x, sigma, positive[0][0], image, **arguments())
         torch.testing.assert_close(denoised, expected, atol=1e-4, rtol=1e-4)
+        if name != "nothing":
+            assert not torch.allclose(denoised, nextdits(file, x, sigma, positive[0][0], image), atol=1e-3)
+
+
+def test_the_flow_sampler_takes_views(patcher):
+    guider = comfy.samplers.CFGGuider(patcher)
+    guider.set_conds(with_views(text(6), AZIMUTHS, picture()), with_views(text(2, 1), AZIMUTHS))
+    guider.set_cfg(3.0)
+    noise = torch.randn(VIEWS, 3, *SIZE, generator=torch.Generator().manual_seed(1))
+
+    def run(sampler, steps: int) -> torch.Tensor:
+        sigmas = sampling.schedule_sigmas("rational", steps, alpha=4.0)
+        return guider.sample(noise, torch.zeros_like(noise), sampler, sigmas, seed=1, disable_pbar=True)
+
+    assert torch.isfinite(run(sampling.solver_sampler("midpoint"), 2)).all()
+    ours, stock = run(sampling.solver_sampler("euler"), 3), run(comfy.samplers.sampler_object("euler"), 3)
+    torch.testing.assert_close(ours, stock, atol=1e-4, rtol=1e-4)
+
+
+def test_a_lora_of_the_text_to_image_model_fits(patcher, tmp_path):
+    base = sample(patcher)
+    names = {"layers.0.attention.wq": (48, 48), "azimuth_embedder.mlp.2": (48, 48)}
+    weights = {
+        f"{name}.lora_{side}.weight": torch.full((out, 2) if side == "B" else (2, inner), 0.2)
+        for name, (out, inner) in names.items()
+        for side in "AB"
+    }
+    save_file(weights, tmp_path / "lora.safetensors")
+    converted = lora.load(patcher, str(tmp_path / "lora.safetensors"))
+    assert not converted.unmatched
+    assert not torch.allclose(sample(lora.apply(patcher, converted, 1.0)), base, atol=1e-3)
+    assert torch.equal(sample(patcher), base)
 
 
 def test_guidance_is_one_batch_without_an_image_and_two_with_one(patcher):

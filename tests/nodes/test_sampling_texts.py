@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from lumina_next.nodes.camera_ring import CameraRing
 from lumina_next.nodes.channel_guidance import ChannelGuidance
 from lumina_next.nodes.context_drop import DropContext
 from lumina_next.nodes.flow_sampler import FlowSampler
 from lumina_next.nodes.flow_schedule import FlowSchedule
 from lumina_next.nodes.load_lora import LoadLora
+from lumina_next.nodes.multi_view import MultiView
 from lumina_next.nodes.scaled_rope import ScaledRope
 
 ROOT = Path(__file__).parents[2]
-NODES = [FlowSchedule, FlowSampler, ChannelGuidance, ScaledRope, DropContext, LoadLora]
+NODES = [FlowSchedule, FlowSampler, ChannelGuidance, ScaledRope, DropContext, LoadLora, CameraRing, MultiView]
 
 
 def keys(schema):
