@@ -69,7 +69,8 @@ def sample_views(
     """Integrate from noise x (B, N, C, H, W) to views at azimuths (B, N), in degrees, of the prompts and images.
 
     Guided by v∅ + s_I (v_I − v∅) + s_T (v_IT − v_I), or without image (B, C, H, W) by v∅ + s_T (v_T − v∅); with empty
-    prompts by v∅ + s_I (v_I − v∅). Without `cross_view` no frame sees another (an ablation). `parameters` are the schedule's.
+    prompts by v∅ + s_I (v_I − v∅). Without `cross_view` no frame sees another (an ablation). `parameters`
+    are the schedule's.
     """
     weight = model.x_embedder.weight
     x, azimuths = x.to(weight.device, weight.dtype), azimuths.to(weight.device)

@@ -53,10 +53,8 @@ def views_cache(tmp_path_factory):
         names = [list(COLOURS)[i % 3] for i in range(len(azimuths))]
         views = [[draw(c, a) for a in row] for c, row in zip(colours, azimuths, strict=True)]
         np.save(folder / f"{prefix}views-64.npy", np.array(views))
-        np.save(
-            folder / f"{prefix}images-64.npy",
-            np.array(views)[:, :1].repeat(images, 1) if prefix else np.array(views)[:, :images],
-        )
+        shown = np.array(views)[:, :1].repeat(images, 1) if prefix else np.array(views)[:, :images]
+        np.save(folder / f"{prefix}images-64.npy", shown)
         objects = [{"family": "post", "caption": f"a {name}", "seed": i} for i, name in enumerate(names)]
         (folder / f"{prefix}objects.json").write_text(json.dumps(objects), "utf-8")
 

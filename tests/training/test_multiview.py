@@ -44,7 +44,6 @@ def test_thirty_steps_make_the_loss_fall_and_leave_a_checkpoint(
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
     model = load_model(tmp_path / "model.safetensors")
     assert isinstance(model, MultiViewNextDiT) and model.x_embedder.weight.dtype == torch.bfloat16
-    assert (model.azimuth_embedder.mlp[2].weight.abs().max() > 0) == (not ablation or True)
     with Image.open(tmp_path / "samples-000030.png") as picture:
         assert picture.size == (9 * 64, 2 * multiview.SHOWN * 64)
 
