@@ -95,7 +95,7 @@ class MultiViewTask:
         azimuths = torch.from_numpy(self.held_out.azimuths[chosen, ::every][:, :8])
         x = torch.randn(true.shape, generator=torch.Generator().manual_seed(0))
         drawn = sample_views(
-            model,
+            model.bfloat16(),
             self.encoder,
             [""] * len(true),
             self.azimuths(azimuths),
@@ -105,10 +105,10 @@ class MultiViewTask:
             image_guidance=2.0,
             cross_view=self.options.cross_view,
             positions=ViewBucket(8, size, 1.0).positions(model.config.patch_size),
-        ).cpu()
+        )
         rows = [
             torch.cat([image, *views], dim=-1)
-            for image, *pair in zip(images, drawn, true, strict=True)
+            for image, *pair in zip(images, drawn.float().cpu(), true, strict=True)
             for views in pair
         ]
         Image.fromarray(to_pixels(torch.cat(rows, dim=-2)[None])[0]).save(file)

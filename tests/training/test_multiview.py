@@ -84,7 +84,7 @@ def test_batches_have_relative_azimuths_and_their_pictures(views_cache):
     batches = ViewBatches(objects, 2000, 4, 0, view_buckets(0.5))
     seen = set()
     for step in range(60):
-        spent = step / 60
+        spent = (step + 0.5) / 60
         batch = batches.draw(step, spent)
         sets, count, _, size, _ = batch.views.shape
         seen.add((count, size, batch.images is not None))
