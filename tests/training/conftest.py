@@ -25,8 +25,9 @@ def cache(tmp_path_factory):
     (folder / "concepts.json").write_text(json.dumps(table), "utf-8")
     rows = [["🎾", x, ["tennis ball", "sport"]] for x in LANGUAGES]
     rows += [[e, x, words[e][x]] for e in emoji for x in LANGUAGES if (e, x) != ("🔴", "fr")]
+    rows += [[e, "nl", [f"{words[e]['en'][0]} nl"]] for e in emoji]
     (folder / "corpus.json").write_text(json.dumps(rows), "utf-8")
-    for size in (32, 64, 96):
+    for size in (32, 64, 96, 128):
         pictures = np.zeros((3, size, size, 4), np.uint8)
         for picture, colour in zip(pictures, COLOURS.values(), strict=True):
             picture[size // 4 : -size // 4, size // 4 : -size // 4] = (*colour, 255)
