@@ -51,12 +51,13 @@ def scale_factor(grid: Sequence[int], train_tokens: int, per_axis: bool = False)
     return max(1.0, math.sqrt(math.prod(grid)) / train_tokens)
 
 
-def axis_exponents(width: int) -> Tensor:
+def axis_exponents(width: int, device: torch.device | None = None) -> Tensor:
     """Return the exponents e_i = 2i/width of an axis with `width` numbers of the head to itself, float64 (width / 2,).
 
-    The layout of Lumina-Image-2.0 and Z-Image, whose axes have widths and a base of their own.
+    The layout of Lumina-Image-2.0 and Z-Image, whose axes have widths and a base of their own. They are made on
+    `device`, or on the CPU if that has no float64.
     """
-    return torch.arange(0, width, 2, dtype=torch.float64) / width
+    return torch.arange(0, width, 2, dtype=torch.float64, device=float64_device(device)) / width
 
 
 @dataclass(frozen=True)

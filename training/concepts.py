@@ -8,6 +8,12 @@ EMOJI = tuple(
 
 LANGUAGES = tuple("en ja zh ru uk th pl fa ar ko vi mr tr de fr es hi it pt".split())
 
+RELATED = tuple(
+    "af az ba be bg bs ca cs cv cy da dsb et eu fi fil fo ga gd gl ha hr hsb hu id ig is jv kk ky lb lt "
+    "lv mk mn ms mt ne nl nn no om pcm ps ro sc sd sk sl so sq sr sv sw tg tk tn ug ur uz xh yo zu".split()
+)
+"""Other languages in the scripts of LANGUAGES: the text encoder reads them too, for their shared words."""
+
 COLOURS = {
     "red": (220, 50, 47),
     "yellow": (250, 214, 70),

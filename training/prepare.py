@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import sources
-from .concepts import EMOJI, LANGUAGES
+from .concepts import EMOJI, LANGUAGES, RELATED
 from .pictures import render
 
 SIZES = (32, 64, 96, 128, 256)
@@ -45,7 +45,7 @@ def corpus(names: dict[str, dict[str, list[str]]], table: dict) -> list[tuple[st
     held = {tuple(pair) for pair in table["held_out"]}
     rows = []
     for e in sorted(names):
-        for language in LANGUAGES:
+        for language in (*LANGUAGES, *RELATED):
             words = names[e].get(language, [])
             if words and (e, language) not in held:
                 rows.append((e, language, words))
@@ -55,8 +55,9 @@ def corpus(names: dict[str, dict[str, list[str]]], table: dict) -> list[tuple[st
 def prepare(cache: Path, emoji: tuple[str, ...] = EMOJI) -> None:
     """Write concepts.json, corpus.json, svg.json and pictures-<size>.npy (N, size, size, 4) into `cache`."""
     svg = sources.pictures(sources.fetch("pictures", cache))
-    names = sources.names((sources.fetch("names", cache), sources.fetch("derived", cache)), LANGUAGES)
-    names = {e: words for e, words in names.items() if e in svg and len(words) == len(LANGUAGES)}
+    folders = sources.fetch("names", cache), sources.fetch("derived", cache)
+    names = sources.names(folders, (*LANGUAGES, *RELATED))
+    names = {e: words for e, words in names.items() if e in svg and set(LANGUAGES) <= set(words)}
     absent = [e for e in emoji if e not in names]
     if absent:
         raise ValueError(f"no picture, or not a name in every language, for {' '.join(absent)}: choose other emoji")

@@ -5,6 +5,7 @@ taken where the Next-DiT takes them, at `hidden_states[-2]`.
 """
 
 import argparse
+import copy
 import json
 import random
 import time
@@ -72,31 +73,55 @@ def token_batch(tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
     return ids, ids != 0
 
 
-def by_length(ids: Tensor, mask: Tensor, meant: Tensor, targets: Tensor, parts: int = 4) -> list[tuple[Tensor, ...]]:
+def by_length(ids: Tensor, mask: Tensor, *others: Tensor, parts: int = 4) -> list[tuple[Tensor, ...]]:
     """Split a batch into parts of like length, each cut to its longest: most captions are short."""
     rows = mask.sum(1).argsort().chunk(parts)
     longest = [int(mask[row].sum(1).max()) for row in rows]
-    return [(ids[row, :n], mask[row, :n], meant[row], targets[:, row]) for row, n in zip(rows, longest, strict=True)]
+    return [(ids[row, :n], mask[row, :n], *(x[row] for x in others)) for row, n in zip(rows, longest, strict=True)]
+
+
+def hidden(model: GemmaForCausalLM, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the features (B, L, width) that the Next-DiT gets, float32, and the last states, for the word loss."""
+    states = model.model(ids, attention_mask=mask.long(), output_hidden_states=True)
+    return states.hidden_states[LAYER].float(), states.last_hidden_state
+
+
+def moved(features: Tensor, teacher: GemmaForCausalLM, ids: Tensor, mask: Tensor, own: Tensor) -> Tensor:
+    """Return how far the features of the demo's own captions are from the teacher's: squared, relative."""
+    with torch.no_grad():
+        target = hidden(teacher, ids[own], mask[own])[0]
+    counted = mask[own][..., None].float()
+    return ((features[own] - target).square() * counted).sum() / (target.square() * counted).sum().clamp(min=1e-6)
 
 
 def losses(
-    model: GemmaForCausalLM, slots: Slots, ids: Tensor, mask: Tensor, meant: Tensor, targets: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the contrastive loss of a batch and the language-model loss of its first eighth.
+    model: GemmaForCausalLM,
+    slots: Slots,
+    ids: Tensor,
+    mask: Tensor,
+    meant: Tensor,
+    targets: Tensor,
+    own: Tensor,
+    teacher: GemmaForCausalLM | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the contrastive loss of a batch, the language-model loss of its first eighth, and what `moved` says.
 
-    meant (B, concepts + 1) are the probabilities of the first concept, targets (2, B) second concept and colour.
+    meant (B, concepts + 1) are the probabilities of the first concept, targets (B, 2) second concept and colour, own
+    (B,) tells the demo's own captions.
     """
-    states = model.model(ids, attention_mask=mask.long(), output_hidden_states=True)
+    features, last = hidden(model, ids, mask)
     weights = mask[..., None].float()
-    mean = (states.hidden_states[LAYER].float() * weights).sum(1) / weights.sum(1)
+    mean = (features * weights).sum(1) / weights.sum(1)
     contrastive = sum(
         factor * F.cross_entropy(logits, target)
-        for factor, logits, target in zip((1.0, 0.5, 0.5), slots(mean), (meant, *targets), strict=True)
+        for factor, logits, target in zip((1.0, 0.5, 0.5), slots(mean), (meant, *targets.T), strict=True)
     )
     few = max(1, len(ids) // 8)
-    logits = model.lm_head(states.last_hidden_state[:few, :-1])
+    logits = model.lm_head(last[:few, :-1])
     following = ids[:few, 1:].masked_fill(~mask[:few, 1:], -100)
-    return contrastive, F.cross_entropy(logits.flatten(0, 1).float(), following.flatten(), ignore_index=-100)
+    words = F.cross_entropy(logits.flatten(0, 1).float(), following.flatten(), ignore_index=-100)
+    held = moved(features, teacher, ids, mask, own) if teacher and own.any() else features.new_zeros(())
+    return contrastive, words, held
 
 
 def start(texts: Texts, corpus: list, chance: random.Random) -> tuple[GemmaForCausalLM, Tokenizer]:
@@ -120,6 +145,7 @@ def train(options: argparse.Namespace) -> None:
     else:
         model, tokenizer = start(texts, corpus, chance)
     model, alike = model.to(device), texts.likeness()
+    teacher = copy.deepcopy(model).eval().requires_grad_(False) if options.hold else None
     slots = Slots(model.config.hidden_size, len(texts.number)).to(device)
     parameters = [*model.parameters(), *slots.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -131,19 +157,21 @@ def train(options: argparse.Namespace) -> None:
             break
         for group in optimizer.param_groups:
             group["lr"] = options.rate * schedule(step, spent)
-        drawn, meant = zip(*(texts.draw(chance) for _ in range(options.batch)), strict=True)
+        drawn, meant, own = zip(*(texts.draw(chance) for _ in range(options.batch)), strict=True)
         ids, mask = token_batch(tokenizer, [caption.text for caption in drawn])
         second = [caption.concepts[1] if len(caption.concepts) > 1 else len(texts.number) for caption in drawn]
-        targets = torch.tensor([second, [caption.colour + 1 for caption in drawn]])
+        targets = torch.tensor([second, [caption.colour + 1 for caption in drawn]]).T
         optimizer.zero_grad()
-        for part in by_length(ids, mask, texts.targets(meant, alike), targets):
+        for part in by_length(ids, mask, texts.targets(meant, alike), targets, torch.tensor(own)):
             with torch.autocast(device, torch.bfloat16):
-                contrastive, following = losses(model, slots, *(x.to(device) for x in part))
-            ((contrastive + 0.1 * following) * len(part[0]) / options.batch).backward()
+                contrastive, following, held = losses(model, slots, *(x.to(device) for x in part), teacher)
+            loss = contrastive + 0.1 * following + options.hold * held
+            (loss * len(part[0]) / options.batch).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if step % 20 == 0:
-            progress.set_postfix(contrastive=f"{contrastive.item():.3f}", words=f"{following.item():.3f}")
+            shown = {"contrastive": contrastive, "words": following, "moved": held}
+            progress.set_postfix({name: f"{value.item():.3f}" for name, value in shown.items()})
     save(model, tokenizer, options.out)
 
 
@@ -165,6 +193,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=default_cache(), help="what stage 1 wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--start", type=Path, help="folder of an earlier result to go on from (default: untrained)")
+    parser.add_argument(
+        "--hold", type=float, default=0.0, help="weight on keeping --start's features for the demo's own captions"
+    )
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")

@@ -10,31 +10,31 @@ from .captions import Caption, Captions
 
 
 class Texts:
-    """Training captions: the demo's own in all their forms, mixed with every other emoji that CLDR names.
-
-    `draw` gives a caption and the emoji, by number, that its words stand for in its language.
-    """
+    """Training captions: the demo's own in all their forms, mixed with every other emoji and language that CLDR has."""
 
     def __init__(self, table: dict, corpus: list):
         self.captions = Captions(table)
         others = sorted({row[0] for row in corpus} - set(table["emoji"]))
         self.number = {e: i for i, e in enumerate([*table["emoji"], *others])}
         self.rows = [row for row in corpus if row[0] not in self.captions.words]
+        # the demo's own concepts in languages that it does not claim
+        self.related = [row for row in corpus if row[0] in self.captions.words and row[1] not in table["languages"]]
         self.meanings: dict[tuple[str, str], set[int]] = {}
         for emoji, language, words in corpus:
             for word in words:
                 self.meanings.setdefault((language, word.casefold()), set()).add(self.number[emoji])
 
-    def draw(self, chance: random.Random) -> tuple[Caption, set[int]]:
+    def draw(self, chance: random.Random) -> tuple[Caption, set[int], bool]:
+        """Return a caption, the emoji that it may mean, and whether it is one of the demo's own."""
         form = chance.random()
-        if form < 0.65:
-            kind = "single" if form < 0.35 else "background" if form < 0.5 else "pair"
+        if form < 0.5:
+            kind = "single" if form < 0.3 else "background" if form < 0.4 else "pair"
             caption = self.captions.draw(kind, chance)
-            return caption, {caption.concepts[0]}
-        emoji, language, words = chance.choice(self.rows)
+            return caption, {caption.concepts[0]}, True
+        emoji, language, words = chance.choice(self.related if form < 0.75 and self.related else self.rows)
         chosen = words[:1] if chance.random() < 0.4 else chance.sample(words, min(len(words), chance.randint(1, 3)))
         meant = set.intersection(*(self.meanings[language, word.casefold()] for word in chosen))
-        return Caption(", ".join(chosen), (self.number[emoji],)), meant
+        return Caption(", ".join(chosen), (self.number[emoji],)), meant, False
 
     def likeness(self, neighbours: int = 8) -> Tensor:
         """Return how alike emoji are by the words they share in any language: rows of weights (N, N) that add up to 1.

@@ -50,9 +50,9 @@ def rotations(positions: Tensor, theta: Tensor) -> Tensor:
 
 def axis_frequencies(rope: RopeScaling, t: Tensor, axes_dim: Sequence[int], base: float) -> list[Tensor]:
     """Return the rows' and columns' frequencies at times t (B,), (n,) or (B, n) each, on t's device."""
-    times = t if rope.method.startswith("time_aware") else 0.0
+    times = t if rope.method.startswith("time_aware") else t.new_zeros(())  # on t's device, so that nothing is copied
     return [
-        rope.scale(axis_exponents(width), sum(axes_dim), times, axis, base).to(t.device)
+        rope.scale(axis_exponents(width, t.device), sum(axes_dim), times, axis, base)
         for axis, width in enumerate(axes_dim[1:])
     ]
 

@@ -7,11 +7,13 @@ import comfy.sd
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig, RopeScaling, load_model, save_model
 from lumina_next.nextdit.rope import DEFAULT, METHODS
 from lumina_next.nodes.adapter import loading
 from lumina_next.nodes.adapter.conditioning import text_conds
+from lumina_next.nodes.adapter.core_rope import axis_frequencies
 from lumina_next.nodes.adapter.scaled_rope import Settings, draw_readout, scale_rope
 from lumina_next.nodes.scaled_rope import ScaledRope
 
@@ -291,3 +293,26 @@ def test_the_readout_draws_every_method_also_at_the_training_size(method):
     large = draw_readout(model, settings, {"samples": torch.zeros(1, 4, 64, 64), "downscale_ratio_spacial": 32})
     assert small.shape == large.shape == (1, 250, 360, 3)
     assert 0 <= small.min() and small.max() <= 1 and not torch.equal(small, large)
+
+
+class CopiesFromTheCpu(TorchDispatchMode):
+    """Counts the tensors that are copied from the CPU to another device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default:
+            self.count += args[0].device.type == "cpu" != out.device.type
+        return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_core_models_frequencies_are_made_on_its_device(method):
+    t = torch.zeros(2, device="meta")  # a device that can be had everywhere
+    with CopiesFromTheCpu() as copies:
+        thetas = axis_frequencies(RopeScaling(method, 2.0), t, (16, 24, 24), 10000.0)
+    assert copies.count == 0 and {theta.device.type for theta in thetas} == {"meta"}
+    with CopiesFromTheCpu() as copies:
+        torch.zeros(3).to("meta")
+    assert copies.count == 1

@@ -47,6 +47,14 @@ def test_the_corpus_has_no_held_out_concept_in_its_language():
     assert rows[e, "en"] == names[e]["en"]
 
 
+def test_the_text_encoder_sees_the_concepts_in_languages_that_the_demo_does_not_claim(cache):
+    texts = Texts(table(cache), json.loads((cache / "corpus.json").read_text("utf-8")))
+    chance = random.Random(0)
+    drawn = [texts.draw(chance) for _ in range(300)]
+    dutch = [(caption, meant, own) for caption, meant, own in drawn if caption.text.endswith(" nl")]
+    assert dutch and all(meant == set(caption.concepts) and not own for caption, meant, own in dutch)
+
+
 def test_captions_never_show_held_out_pairs_and_are_the_same_for_a_seed(cache):
     captions = Captions(table(cache))
 
@@ -68,7 +76,7 @@ def test_batches_depend_on_the_step_alone_and_come_in_several_sizes(cache):
     a, b = batches.draw(7, 1.0), EmojiBatches(cache, tokens=1024, patch=4).draw(7, 1.0)
     assert a.prompts == b.prompts and a.pictures.equal(b.pictures)
     drawn = [batches.draw(step, 1.0) for step in range(60)]
-    assert {tuple(batch.pictures.shape[2:]) for batch in drawn} == {(32, 64), (64, 64), (64, 128), (96, 96)}
+    assert {tuple(batch.pictures.shape[2:]) for batch in drawn} == {(32, 64), (64, 64), (64, 128), (96, 96), (128, 128)}
     assert all(abs(batch.pictures[0, 0].numel() * len(batch.pictures) / 16 - 1024) <= 288 for batch in drawn)
     large = next(batch for batch in drawn if batch.pictures.shape[-1] == 96)
     assert all(torch.allclose(p, torch.arange(24) / 1.5) for p in large.positions)

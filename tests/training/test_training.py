@@ -129,6 +129,20 @@ def test_the_tokenizer_has_every_script_and_no_byte_token_can_be_typed():
     assert len(tokenizer.encode("<0x41>").ids) > 2
 
 
+def test_a_held_text_encoder_keeps_its_features_for_the_demos_own_captions(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_encoder, "VOCABULARY", 500)
+
+    def trained_on(out, *more):
+        options = ["--cache", str(cache), "--out", str(tmp_path / out), "--batch", "16", *more]
+        text_encoder.train(text_encoder.parse(options))
+        return load_text_encoder(tmp_path / out, dtype=torch.float32)(["red ball en", "blue ball de"])[0]
+
+    began = trained_on("start", "--steps", "1")
+    again = ("--steps", "12", "--rate", "0.001", "--start", str(tmp_path / "start"))
+    free, held = (trained_on(f"hold{weight}", *again, "--hold", weight) for weight in ("0", "100"))
+    assert (held - began).norm() < 0.5 * (free - began).norm()
+
+
 def test_the_text_encoder_trains_and_loads(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(text_encoder, "VOCABULARY", 500)
     for start in ([], ["--start", str(tmp_path)]):
