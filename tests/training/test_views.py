@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("trimesh", reason="MULTI-VIEW DATA NOT TESTED: pip install trimesh embreex")
-pytest.importorskip("embreex", reason="MULTI-VIEW DATA NOT TESTED: pip install trimesh embreex")
+pytest.importorskip("trimesh")  # conftest.py says loudly what is missing
+pytest.importorskip("embreex")
 
 from lumina_next.training import views
 from lumina_next.training.objects import COLOURS, FAMILIES, HEADING, build, describe, draw, is_held_out
@@ -65,7 +65,7 @@ def test_objects_face_their_heading():
 def test_every_azimuth_can_be_told_at_64_pixels(family):
     """Each view between two of the 24 is nearest to one within 15°, and the opposite side looks different."""
     right, opposite = [], []
-    for index in range(list(FAMILIES).index(family), 4 * len(FAMILIES), len(FAMILIES)):
+    for index in range(list(FAMILIES).index(family), 3 * len(FAMILIES), len(FAMILIES)):
         renderer = Renderer(*build(draw(index, True)), 64)
         true = np.stack([renderer.view(15 * k, 20) for k in range(24)]).astype(np.float32).reshape(24, -1)
         between = np.stack([renderer.view(15 * k + 7.5, 20) for k in range(24)]).astype(np.float32).reshape(24, -1)
@@ -100,7 +100,7 @@ def test_captions_go_from_long_to_short():
 
 def test_objects_fill_the_frame_and_end_before_its_edge():
     sides = []
-    for index in range(2 * len(FAMILIES)):
+    for index in range(len(FAMILIES)):
         renderer = Renderer(*build(draw(index, False)), 64)
         for azimuth in range(0, 360, 60):
             picture = renderer.view(azimuth, 20)
@@ -145,9 +145,9 @@ def test_condition_images_are_at_the_azimuths_of_their_views():
     record, azimuths, _, images = views.training_views(3)
     renderer = Renderer(*build(record), 64)
     for azimuth, image in zip(azimuths[: views.IMAGES], images, strict=True):
-        near = [np.abs(renderer.view(azimuth, e).astype(int) - image).mean() for e in range(41)]
-        away = [np.abs(renderer.view(azimuth + 20, e).astype(int) - image).mean() for e in range(41)]
-        assert min(near) < 2 < min(away)
+        near = [np.abs(renderer.view(azimuth, e).astype(int) - image).mean() for e in range(0, 41, 2)]
+        away = [np.abs(renderer.view(azimuth + 20, e).astype(int) - image).mean() for e in range(0, 41, 2)]
+        assert min(near) < 3 < min(away)
     _, every, held_out_images = views.held_out_views(0)
     assert np.array_equal(every[0], held_out_images[0])
 
