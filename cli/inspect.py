@@ -86,7 +86,7 @@ def language_model(config: dict) -> dict:
 def network(header: Header) -> dict:
     """Describe a Next-DiT, VAE or relative by its tensors; ValueError if they are of nothing known, or incomplete."""
     from ..nextdit.checkpoint import check_keys
-    from ..nextdit.keys import NOT_OURS, explain_unknown, infer_config, model_keys, prefix_of
+    from ..nextdit.keys import NOT_OURS, explain_unknown, infer_config, is_multiview, model_keys, prefix_of
     from ..nextdit.vae import find_prefix
 
     prefix = prefix_of(header)
@@ -95,7 +95,8 @@ def network(header: Header) -> dict:
         config = infer_config(shapes)
         check_keys(shapes, config)
         layout = "diffusers" if f"{prefix}layers.0.attn2.to_k.weight" in header else "reference"
-        kind = {"kind": "Next-DiT, text to image", "layout": layout, "config": asdict(config)}
+        task = "several views of an object" if is_multiview(shapes) else "text to image"
+        kind = {"kind": f"Next-DiT, {task}", "layout": layout, "config": asdict(config)}
         return {**kind, "prefix": prefix} if prefix else kind
     prefix = find_prefix(header)
     if prefix is not None:

@@ -4,12 +4,14 @@ from .checkpoint import load_model, save_model
 from .config import PRESETS, NextDiTConfig
 from .context_drop import ContextDrop
 from .image import NextDiT
+from .multiview import MultiViewNextDiT, within_frames
 from .rope import RopeScaling
 from .text import TextEncoder, load_text_encoder
 
 __all__ = [
     "PRESETS",
     "ContextDrop",
+    "MultiViewNextDiT",
     "NextDiT",
     "NextDiTConfig",
     "RopeScaling",
@@ -17,4 +19,5 @@ __all__ = [
     "load_model",
     "load_text_encoder",
     "save_model",
+    "within_frames",
 ]

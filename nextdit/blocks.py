@@ -1,5 +1,9 @@
 """The transformer block that the Next-DiT variants share."""
 
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -8,6 +12,10 @@ from .config import NextDiTConfig
 from .context_drop import Pool
 from .layers import FeedForward, modulate
 from .rows import by_rows
+
+RunBlock = Callable[[Tensor], Tensor]
+Replace = Mapping[int, Callable[[Tensor, RunBlock], Tensor]]
+"""What runs in place of a layer: replace[index](x, run) → x, where run(x) is the layer itself."""
 
 
 class Block(nn.Module):
@@ -50,3 +58,19 @@ class Block(nn.Module):
         h = by_rows(lambda x: modulate(self.ffn_norm1(x), scale_f), x)
         h = self.feed_forward(h)
         return by_rows(lambda x, h: torch.addcmul(x, gate_f, self.ffn_norm2(h)), x, h)
+
+
+def run_layers(
+    layers: Iterable[nn.Module],
+    tokens: Tensor,
+    *,
+    pool: Pool | None = None,
+    dropping: int = 0,
+    replace: Replace | None = None,
+    **arguments: Any,
+) -> Tensor:
+    """Send tokens (B, N, dim) through blocks, all with the same `arguments`; the first `dropping` of them `pool`."""
+    for i, layer in enumerate(layers):
+        run = partial(layer, pool=pool if i < dropping else None, **arguments)
+        tokens = replace[i](tokens, run) if replace and i in replace else run(tokens)
+    return tokens

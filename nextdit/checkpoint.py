@@ -1,25 +1,27 @@
-"""Checkpoints in and out: any layout to a NextDiT, strictly, and back to the reference layout."""
+"""Checkpoints in and out: any layout to a Next-DiT, strictly, and back to the reference layout."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from .config import NextDiTConfig
-from .files import FLOATS_OF_8_BITS, float_dtype, network_file, read_weights
+from .files import FLOATS_OF_8_BITS, float_dtype, network_file, read_metadata, read_weights
 from .image import NextDiT
-from .keys import UnknownCheckpoint, infer_config, to_model_keys, to_reference_keys
+from .keys import UnknownCheckpoint, infer_config, is_multiview, to_model_keys, to_reference_keys
+from .multiview import MultiViewNextDiT
 
 # What quantised files keep beside a weight: the factor that its numbers are to be multiplied with.
 SCALES = ("scale_weight", "weight_scale")
 QUANTISED_EXTRAS = (*SCALES, "scale_input", "input_scale", "comfy_quant", "scaled_fp8")
 
 
-def load_model(path: str | Path, *, dtype: torch.dtype | None = None, device="cpu") -> NextDiT:
-    """Load a text-to-image Next-DiT from a file or folder of any layout, in evaluation mode.
+def load_model(path: str | Path, *, dtype: torch.dtype | None = None, device="cpu") -> NextDiT | MultiViewNextDiT:
+    """Load a text-to-image or multi-view Next-DiT from a file or folder of any layout, in evaluation mode.
 
     Reference or diffusers keys, safetensors or a pickle of tensors, one file or shards; fp8 weights become bfloat16
     unless `dtype` says otherwise. Raises FileNotFoundError, UnknownCheckpoint or ValueError, naming file and keys.
@@ -33,22 +35,49 @@ def load_model(path: str | Path, *, dtype: torch.dtype | None = None, device="cp
         weights = dequantise(weights, dtype)
         config = infer_config({key: tuple(x.shape) for key, x in weights.items()})
         check_keys({key: tuple(x.shape) for key, x in weights.items()}, config)
+        model = build(config, weights, read_metadata(file))
     except UnknownCheckpoint as error:
         raise UnknownCheckpoint(f"{file}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    model = NextDiT(config, device="meta")
     model.load_state_dict(weights, assign=True)
     return model.to(device).eval()
 
 
-def save_model(model: NextDiT, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a NextDiT as safetensors in the reference layout; the file appears under its name only when whole."""
+def build(
+    config: NextDiTConfig, keys: Iterable[str], metadata: Mapping[str, str] | None = None
+) -> NextDiT | MultiViewNextDiT:
+    """Return the network without weights (device "meta") whose keys, named as our modules, these are.
+
+    `metadata` is the safetensors file's. Raises ValueError as `rope_axes` does.
+    """
+    if is_multiview(keys):
+        return MultiViewNextDiT(config, rope_axes=rope_axes(metadata or {}), device="meta")
+    return NextDiT(config, device="meta")
+
+
+def rope_axes(metadata: Mapping[str, str]) -> Literal[2, 3]:
+    """Return how many axes a multi-view model's RoPE has, which its weights do not tell: by the file's metadata, or 2.
+
+    Raises ValueError if that is neither 2 nor 3.
+    """
+    match metadata.get("rope_axes", "2"):
+        case "2":
+            return 2
+        case "3":
+            return 3
+        case other:
+            raise ValueError(f"its metadata has rope_axes {other!r}, expected 2 or 3: download it again")
+
+
+def save_model(model: NextDiT | MultiViewNextDiT, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a Next-DiT as safetensors in the reference layout; the file appears under its name only when whole."""
     path = Path(path)
+    axes = {"rope_axes": str(model.rope_axes)} if isinstance(model, MultiViewNextDiT) else {}
     weights = {key: x.detach().contiguous().cpu() for key, x in to_reference_keys(model.state_dict()).items()}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        save_file(weights, unfinished, metadata={"format": "pt", **(metadata or {})})
+        save_file(weights, unfinished, metadata={"format": "pt", **axes, **(metadata or {})})
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -56,7 +85,7 @@ def save_model(model: NextDiT, path: str | Path, metadata: Mapping[str, str] | N
 
 def check_keys(shapes: Mapping[str, tuple[int, ...]], config: NextDiTConfig) -> None:
     """Raise ValueError, naming up to ten keys, unless weights named as our modules are exactly those of `config`."""
-    expected = {key: tuple(x.shape) for key, x in NextDiT(config, device="meta").state_dict().items()}
+    expected = {key: tuple(x.shape) for key, x in build(config, shapes).state_dict().items()}
     extras = {key for key in shapes if key.rpartition(".")[2] in QUANTISED_EXTRAS}
     packed = {key.rpartition(".")[0] + ".weight" for key in extras}  # may be stored in a shape of their own
     problems = [f"{key} is missing" for key in expected if key not in shapes]

@@ -51,6 +51,19 @@ class NextDiTConfig:
     def head_dim(self) -> int:
         return self.dim // self.n_heads
 
+    def check_inputs(self, channels: int, text_dim: int) -> None:
+        """Raise ValueError if latents of `channels` or text features of width `text_dim` are not this model's."""
+        if channels != self.in_channels:
+            raise ValueError(
+                f"the latent has {channels} channels, but this Next-DiT takes {self.in_channels}; "
+                "encode with the VAE that belongs to it, or start from an empty latent"
+            )
+        if text_dim != self.text_dim:
+            raise ValueError(
+                f"the text features are {text_dim} wide, but this Next-DiT takes {self.text_dim}; "
+                "load the text encoder that it was trained with (2048: Gemma-2B)"
+            )
+
 
 PRESETS = {
     "600M": NextDiTConfig(dim=1536, n_layers=16, n_heads=32, n_kv_heads=32, text_dim=2048),

@@ -1,22 +1,17 @@
 """Next-DiT for text to image: noisy latents, time and text features in, velocity out."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from .attention import Attend, default_attend
-from .blocks import Block
+from .blocks import Block, Replace, run_layers
 from .config import NextDiTConfig
 from .context_drop import ContextDrop
 from .layers import FinalLayer, TimeEmbedder
 from .rope import PLAIN, RopeScaling, rotary_table
 from .tokens import additive_mask, masked_mean, pad_to_patches, patchify, unpatchify
-
-RunBlock = Callable[[Tensor], Tensor]
-Replace = Mapping[int, Callable[[Tensor, RunBlock], Tensor]]
-"""What runs in place of a layer: replace[index](x, run) → x, where run(x) is the layer itself."""
 
 
 class NextDiT(nn.Module):
@@ -100,21 +95,20 @@ class NextDiT(nn.Module):
         mask = None if text_mask is None else additive_mask(text_mask.to(x.device), x.dtype)
         rotary = self.rotary(rope, t, positions or [torch.arange(n, device=x.device) for n in grid])
         tokens = self.x_embedder(patchify(x, c.patch_size))
-        temperature = rope.temperature(tokens.shape[1])
-        pool = drop.pool(grid) if drop else None
-        for i, layer in enumerate(self.layers):
-            run = partial(
-                layer,
-                text=text,
-                condition=condition,
-                rotary=rotary,
-                text_mask=mask,
-                attend=attend,
-                temperature=temperature,
-                pool=pool if i < dropping else None,
-                cross=cross,
-            )
-            tokens = replace[i](tokens, run) if replace and i in replace else run(tokens)
+        tokens = run_layers(
+            self.layers,
+            tokens,
+            text=text,
+            condition=condition,
+            rotary=rotary,
+            text_mask=mask,
+            attend=attend,
+            temperature=rope.temperature(tokens.shape[1]),
+            pool=drop.pool(grid) if drop else None,
+            dropping=dropping,
+            cross=cross,
+            replace=replace,
+        )
         out = unpatchify(self.final_layer(tokens, condition), c.patch_size, grid)
         return out[:, : c.in_channels, :height, :width]  # the rest is the variance head, which sampling ignores
 
@@ -126,14 +120,4 @@ class NextDiT(nn.Module):
 
     def check(self, channels: int, text_dim: int) -> None:
         """Raise ValueError if latents or text features do not fit this model."""
-        c = self.config
-        if channels != c.in_channels:
-            raise ValueError(
-                f"the latent has {channels} channels, but this Next-DiT takes {c.in_channels}; "
-                "encode with the VAE that belongs to it, or start from an empty latent"
-            )
-        if text_dim != c.text_dim:
-            raise ValueError(
-                f"the text features are {text_dim} wide, but this Next-DiT takes {c.text_dim}; "
-                "load the text encoder that it was trained with (2048: Gemma-2B)"
-            )
+        self.config.check_inputs(channels, text_dim)

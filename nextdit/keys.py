@@ -74,6 +74,11 @@ def prefix_of(keys: Iterable[str]) -> str | None:
     return None
 
 
+def is_multiview(keys: Iterable[str]) -> bool:
+    """Tell whether keys, named as our modules, are those of a multi-view model."""
+    return any(key.startswith("azimuth_embedder.") for key in keys)
+
+
 def explain_unknown(keys: Iterable[str]) -> str:
     """Say in a clause what kind of checkpoint has these keys, as far as it is known."""
     keys = list(keys)

@@ -1,4 +1,4 @@
-"""The small parts of a Next-DiT: time embedding, feed-forward, modulation, final layer."""
+"""The small parts of a Next-DiT: time and azimuth embedding, feed-forward, modulation, final layer."""
 
 import math
 
@@ -34,6 +34,20 @@ class TimeEmbedder(nn.Module):
 
     def forward(self, t: Tensor, dtype: torch.dtype) -> Tensor:
         return self.mlp(sinusoid(t, self.frequencies).to(dtype))
+
+
+class AzimuthEmbedder(nn.Module):
+    """Azimuths (B,) in degrees → features (B, width): sine and cosine, a two-layer SiLU MLP (paper section 5.1)."""
+
+    def __init__(self, width: int, *, operations, **factory):
+        super().__init__()
+        self.mlp = nn.Sequential(
+            operations.Linear(2, width, **factory), nn.SiLU(), operations.Linear(width, width, **factory)
+        )
+
+    def forward(self, azimuth: Tensor, dtype: torch.dtype) -> Tensor:
+        angles = torch.deg2rad(azimuth.float())
+        return self.mlp(torch.stack([angles.sin(), angles.cos()], dim=-1).to(dtype))
 
 
 class FeedForward(nn.Module):

@@ -173,6 +173,24 @@ def rotary_table(positions: Sequence[Tensor], thetas: Sequence[Tensor]) -> Tenso
     return torch.stack([angles.cos(), angles.sin()])
 
 
+def rotary_table_3d(positions: Sequence[Tensor], thetas: Sequence[Tensor]) -> Tensor:
+    """Return cos and sin of every token's angles, shape (2, B, F·H·W, head_dim / 2), float32.
+
+    `positions` are those of frames (F,), rows (H,) and columns (W,), `thetas` each axis's frequencies (n,) or (B, n).
+    The pairs of each axis stand together: frame, row, column, a third of the head each (paper equation 2).
+    """
+    sizes = [len(pos) for pos in positions]
+    batch = max(theta.reshape(-1, theta.shape[-1]).shape[0] for theta in thetas)
+    parts = []
+    for axis, (pos, theta) in enumerate(zip(positions, thetas, strict=True)):
+        angles = pos.to(theta.device, torch.float32)[:, None] * theta.reshape(-1, 1, theta.shape[-1])  # (B, F|H|W, n)
+        shape = [len(angles), 1, 1, 1, angles.shape[-1]]
+        shape[1 + axis] = sizes[axis]
+        parts.append(angles.reshape(shape).expand(batch, *sizes, -1))
+    joined = torch.cat(parts, dim=-1).flatten(1, 3)  # (B, F, H, W, 3·n) → (B, F·H·W, head_dim / 2)
+    return torch.stack([joined.cos(), joined.sin()])
+
+
 def rotate(x: Tensor, table: Tensor) -> Tensor:
     """Turn the neighbouring pairs of x (B, heads, N, head_dim) by the table's angles, in float32."""
     cos, sin = table.unsqueeze(2)  # (B, 1, N, head_dim / 2)

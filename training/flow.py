@@ -33,8 +33,11 @@ def draw_times(count: int, generator: torch.Generator, centre: float = -0.4, uni
 
 
 def flow_loss(velocity: Callable[[Tensor, Tensor], Tensor], data: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the mean squared error of `velocity(x, t)` against data − noise at drawn times; data (B, C, H, W)."""
+    """Return the mean squared error of `velocity(x, t)` against data − noise at drawn times.
+
+    data (B, …), a time for each of the B.
+    """
     noise = torch.randn(data.shape, generator=generator).to(data)
     t = draw_times(len(data), generator).to(data)
-    x = torch.lerp(noise, data, t[:, None, None, None])
+    x = torch.lerp(noise, data, t.view(-1, *[1] * (data.ndim - 1)))
     return F.mse_loss(velocity(x, t).float(), data - noise)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..nextdit import ContextDrop, NextDiT, RopeScaling
+from ..nextdit import ContextDrop, MultiViewNextDiT, NextDiT, RopeScaling, within_frames
+from ..nextdit.attention import default_attend
 from ..nextdit.text import TextEncoder
 from ..samplers import guide, integrate, times
 
@@ -44,3 +45,61 @@ def sample(
         return guide(*v.chunk(2), guidance) if guided else v
 
     return integrate(velocity, x, times(schedule, steps, **parameters).to(device), method)
+
+
+@torch.inference_mode()
+def sample_views(
+    model: MultiViewNextDiT,
+    encoder: TextEncoder,
+    prompts: Sequence[str],
+    azimuths: Tensor,
+    x: Tensor,
+    *,
+    image: Tensor | None = None,
+    steps: int = 20,
+    method: str = "euler",
+    schedule: str = "uniform",
+    text_guidance: float = 1.0,
+    image_guidance: float = 1.0,
+    cross_view: bool = True,
+    drop: ContextDrop | None = None,
+    positions: Sequence[Tensor] | None = None,
+    **parameters: float,
+) -> Tensor:
+    """Integrate from noise x (B, N, C, H, W) to views at azimuths (B, N), in degrees, of the prompts and images.
+
+    Guided by v∅ + s_I (v_I − v∅) + s_T (v_IT − v_I), or without image (B, C, H, W) by v∅ + s_T (v_T − v∅); with empty
+    prompts by v∅ + s_I (v_I − v∅). Without `cross_view` no frame sees another (an ablation). `parameters`
+    are the schedule's.
+    """
+    weight = model.x_embedder.weight
+    x, azimuths = x.to(weight.device, weight.dtype), azimuths.to(weight.device)
+    image = None if image is None else image.to(weight.device, weight.dtype)
+    s_text = text_guidance if any(prompts) else 0.0
+    s_image = image_guidance if image is not None else 1.0
+    # what each velocity counts: the sum above, sorted by what it is conditioned on
+    terms = [(s_text, prompts, image), (s_image - s_text, [""] * len(prompts), image)]
+    terms += [(1.0 - s_image, [""] * len(prompts), None)]
+    encoded = [(factor, *encoder(list(texts)), given) for factor, texts, given in terms if factor]
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        dropping = drop.layers(t, model.config.n_layers) if drop else 0
+        total = torch.zeros_like(x)
+        for factor, text, mask, given in encoded:
+            frames = x.shape[1] + (given is not None)
+            total += factor * model.velocity(
+                x,
+                t.expand(len(x)),
+                azimuths,
+                text.to(x),
+                mask.to(x.device).bool(),
+                image=given,
+                drop=drop,
+                dropping=dropping,
+                attend=default_attend if cross_view else within_frames(default_attend, frames),
+                cross=default_attend,
+                positions=positions,
+            )
+        return total
+
+    return integrate(velocity, x, times(schedule, steps, **parameters).to(x.device), method)

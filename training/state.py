@@ -7,14 +7,16 @@ from pathlib import Path
 
 import torch
 
-from ..nextdit import NextDiT, save_model
+from ..nextdit import MultiViewNextDiT, NextDiT, save_model
 from .optimisation import MovingAverage
+
+Model = NextDiT | MultiViewNextDiT
 
 
 class Run:
     """A model in training with its average, its optimizers and the number of steps done."""
 
-    def __init__(self, model: NextDiT, optimizers: list[torch.optim.Optimizer], decay: float):
+    def __init__(self, model: Model, optimizers: list[torch.optim.Optimizer], decay: float):
         self.model, self.optimizers = model, optimizers
         self.average = MovingAverage(model, decay)
         self.step, self.seconds = 0, 0.0
@@ -48,7 +50,7 @@ class Run:
         self.average.values, self.average.steps = state["average"], state["updates"]
         self.step, self.seconds = state["step"], state["seconds"]
 
-    def averaged(self) -> NextDiT:
+    def averaged(self) -> Model:
         """Return a copy of the model with the averaged weights, in evaluation mode."""
         model = copy.deepcopy(self.model).eval()
         model.load_state_dict(self.average.values)
