@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import GemmaConfig, GemmaForCausalLM
 
+from ..nextdit.tokens import masked_mean
 from .concepts import COLOURS
 from .optimisation import Warmup
 from .prepare import default_cache
@@ -58,6 +59,14 @@ class Slots(nn.Module):
         self.colour = nn.Linear(width, len(COLOURS) + 1)
         self.scale = nn.Parameter(torch.tensor(2.5))
 
+    @torch.no_grad()
+    def begin_at(self, means: Tensor) -> None:
+        """Take the mean features (concepts, width) of names as the concepts' anchors, for a model that knows them."""
+        centre = means.mean(0)
+        self.first.weight.copy_(torch.eye(len(centre)))
+        self.first.bias.copy_(-centre)
+        self.anchors[:-1] = means - centre
+
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         anchors, scale = F.normalize(self.anchors, dim=-1), self.scale.exp()
         first, second = (F.normalize(read(features), dim=-1) @ anchors.T * scale for read in (self.first, self.second))
@@ -86,6 +95,13 @@ def hidden(model: GemmaForCausalLM, ids: Tensor, mask: Tensor) -> tuple[Tensor, 
     return states.hidden_states[LAYER].float(), states.last_hidden_state
 
 
+@torch.no_grad()
+def name_features(model: GemmaForCausalLM, tokenizer: Tokenizer, names: list[str]) -> Tensor:
+    """Return the mean features (N, width) of N names."""
+    ids, mask = (x.to(model.device) for x in token_batch(tokenizer, names))
+    return masked_mean(hidden(model, ids, mask)[0], mask)
+
+
 def moved(features: Tensor, teacher: GemmaForCausalLM, ids: Tensor, mask: Tensor, own: Tensor) -> Tensor:
     """Return how far the features of the demo's own captions are from the teacher's: squared, relative."""
     with torch.no_grad():
@@ -110,8 +126,7 @@ def losses(
     (B,) tells the demo's own captions.
     """
     features, last = hidden(model, ids, mask)
-    weights = mask[..., None].float()
-    mean = (features * weights).sum(1) / weights.sum(1)
+    mean = masked_mean(features, mask)
     contrastive = sum(
         factor * F.cross_entropy(logits, target)
         for factor, logits, target in zip((1.0, 0.5, 0.5), slots(mean), (meant, *targets.T), strict=True)
@@ -147,6 +162,8 @@ def train(options: argparse.Namespace) -> None:
     model, alike = model.to(device), texts.likeness()
     teacher = copy.deepcopy(model).eval().requires_grad_(False) if options.hold else None
     slots = Slots(model.config.hidden_size, len(texts.number)).to(device)
+    if options.start:
+        slots.begin_at(name_features(model, tokenizer, texts.names("en")))
     parameters = [*model.parameters(), *slots.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule, began = Warmup(60, cooldown=0.6), time.monotonic()

@@ -24,6 +24,13 @@ class Texts:
             for word in words:
                 self.meanings.setdefault((language, word.casefold()), set()).add(self.number[emoji])
 
+    def names(self, language: str) -> list[str]:
+        """Return the name of every emoji in a language, by number; the emoji itself where it has none there."""
+        known = {emoji: dict(self.captions.words.get(emoji, {})) for emoji in self.number}
+        for emoji, spoken, words in self.rows:
+            known[emoji][spoken] = words
+        return [known[emoji].get(language, [emoji])[0] for emoji in self.number]
+
     def draw(self, chance: random.Random) -> tuple[Caption, set[int], bool]:
         """Return a caption, the emoji that it may mean, and whether it is one of the demo's own."""
         form = chance.random()
