@@ -73,8 +73,9 @@ class LuminaNextMultiView(OwnModel):
         views = len(azimuths)
         out = super().extra_conds(**kwargs)
         out |= {key: TextPerSet(cond.cond, views) for key, cond in text_conds(*self.text(kwargs)).items()}
-        out[AZIMUTHS] = comfy.conds.CONDConstant(tuple(float(azimuth) for azimuth in azimuths))
         image = kwargs.get(IMAGE)
+        origin = azimuths[0] if image is None else 0.0  # without an image, models know azimuths relative to view 0
+        out[AZIMUTHS] = comfy.conds.CONDConstant(tuple(float(azimuth - origin) for azimuth in azimuths))
         if image is not None:
             check_image(image, noise)
             out[IMAGE] = ImagePerSet(self.process_latent_in(image).to(kwargs["device"]), views)

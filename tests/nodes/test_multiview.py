@@ -153,6 +153,16 @@ def test_views_text_and_image_each_change_every_view(patcher):
         assert ((base - other).flatten(1).abs().amax(1) > 1e-3).all()
 
 
+def test_without_an_image_azimuths_count_from_the_first(patcher):
+    turned = tuple(azimuth + 30.0 for azimuth in AZIMUTHS)
+    results = [
+        sample(patcher, with_views(text(6), azimuths, image), with_views(text(2, 1), azimuths))
+        for azimuths, image in ((AZIMUTHS, None), (turned, None), (AZIMUTHS, picture()), (turned, picture()))
+    ]
+    torch.testing.assert_close(results[0], results[1], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(results[2], results[3], atol=1e-3)
+
+
 @pytest.mark.parametrize("views", [1, 2, 8, 18])
 def test_any_number_of_views(patcher, views):
     azimuths = tuple(20.0 * i for i in range(views))
