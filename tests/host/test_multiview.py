@@ -54,6 +54,18 @@ def test_the_image_and_each_guidance_change_the_views(client):
     assert len({sheet(prompt) for prompt in changes}) == len(changes)
 
 
+def test_an_image_alone_changes_the_views(client):
+    base = with_inputs(load("image_to_views"), "KSampler", **FAST)
+    other = with_inputs(base, "ImageFromBatch", batch_index=1)
+    first, second = (saved_by(client, client.run(prompt), "image_to_views") for prompt in (base, other))
+    assert len(set(cells(first, 8, 4))) == 8 and not np.array_equal(first, second)
+
+
+def test_eighteen_views_in_one_run(client):
+    run = client.run(with_inputs(load("eighteen_views"), "KSampler", steps=1))
+    assert len(set(cells(saved_by(client, run, "eighteen_views"), 18, 6))) == 18
+
+
 def test_cores_loader_takes_the_checkpoint(client):
     prompt = with_inputs(load("text_to_views"), "KSampler", **FAST)
     stock = {"class_type": "UNETLoader", "inputs": {"unet_name": MULTIVIEW, "weight_dtype": "default"}}
