@@ -27,3 +27,17 @@ def step_flops(
     )
     self_attention = 2 * tokens * c.dim * (dropping * pooled + (c.n_layers - dropping) * tokens)
     return 2 * batch * (condition + ends + c.n_layers * layer + self_attention)
+
+
+def views_flops(config: NextDiTConfig, grid: tuple[int, int], frames: int, text: int) -> int:
+    """Return the operations of one set of `frames` frames, a condition image counted, of a multi-view Next-DiT.
+
+    Frames cost what images do, but attend to the tokens of all frames; the text's keys and values are made once.
+    """
+    c, tokens = config, grid[0] * grid[1]
+    others = 2 * tokens * (frames - 1) * tokens * c.dim
+    text_again = (frames - 1) * text * c.text_dim * 2 * c.n_kv_heads * c.head_dim
+    azimuth = frames * (2 * c.time_dim + c.time_dim**2)
+    pooled_again = (frames - 1) * c.text_dim * c.time_dim
+    more = c.n_layers * (frames * others - text_again) + azimuth - pooled_again
+    return step_flops(c, grid, text, batch=frames) + 2 * more

@@ -96,7 +96,7 @@ def paint(
     """
     import torch
 
-    from ..nextdit import load_model
+    from ..nextdit import MultiViewNextDiT, load_model
     from ..nextdit.vae import SCALING, load_vae_decoder
 
     scale = 1 if channels == 3 else 8
@@ -107,6 +107,8 @@ def paint(
     with torch.inference_mode():
         text, mask = encode(options, device)
         model = load_model(options.model, dtype=dtype, device=device)
+        if isinstance(model, MultiViewNextDiT):
+            raise ValueError(f"{options.model} draws several views of an object, not pictures: use it in ComfyUI")
         x = sample(model, noise.to(device), text, mask, options, reporting)
         del model
         if channels != 3:

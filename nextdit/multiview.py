@@ -86,8 +86,8 @@ class MultiViewNextDiT(nn.Module):
         """Return a multi-view model with a text-to-image model's weights, copied, and azimuths that do nothing yet."""
         weight = model.x_embedder.weight
         made = cls(model.config, rope_axes=rope_axes, device=weight.device, dtype=weight.dtype)
-        nn.init.zeros_(made.azimuth_embedder.mlp[2].weight)
-        nn.init.zeros_(made.azimuth_embedder.mlp[2].bias)
+        for parameter in made.azimuth_embedder.mlp[2].parameters():
+            nn.init.zeros_(parameter)
         own = {key: x for key, x in made.state_dict().items() if key.startswith("azimuth_embedder.")}
         made.load_state_dict({**model.state_dict(), **own})
         return made.train(model.training)

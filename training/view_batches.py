@@ -13,6 +13,7 @@ from torch import Tensor
 from .batches import EMPTY, TRAIN_PIXELS, Bucket
 
 WITHOUT_IMAGE = 0.3  # part of the steps in which views are drawn from the caption alone
+IMAGE_ALONE = 0.35  # part of the captions that become empty where there is a condition image
 COMMON = 0.1  # part of the steps from which on a shape is worth a compilation
 
 
@@ -139,5 +140,6 @@ class ViewBatches:
         reference = chance.randrange(objects.images.shape[1])
         azimuths = objects.azimuths[number]
         relative = (azimuths[chosen] - azimuths[reference if with_image else chosen[0]]) % 360
-        prompt = "" if chance.random() < EMPTY else chance.choice(objects.captions[number])
+        empty = IMAGE_ALONE if with_image else EMPTY
+        prompt = "" if chance.random() < empty else chance.choice(objects.captions[number])
         return objects.views[number][chosen], relative, objects.images[number, reference], prompt

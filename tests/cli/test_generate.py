@@ -11,7 +11,7 @@ from PIL import Image
 
 from lumina_next.cli import main
 from lumina_next.cli.generate import DEMO
-from lumina_next.nextdit import RopeScaling, load_model, save_model
+from lumina_next.nextdit import MultiViewNextDiT, RopeScaling, load_model, save_model
 from lumina_next.nextdit.text import load_text_encoder
 
 QUICK = ("--steps", "2", "--device", "cpu")
@@ -141,6 +141,12 @@ def test_what_cannot_work_is_said_in_one_line(arguments, message, fails):
 
 def test_a_latent_model_without_vae_says_where_to_get_one(latent_model, fails):
     assert "lumina-next download sdxl-vae" in fails("generate", "a fox", "--model", latent_model)
+
+
+def test_a_multi_view_model_is_refused(latent_model, vae, fails):
+    save_model(MultiViewNextDiT.from_image_model(load_model(latent_model)), "views.safetensors")
+    said = fails("generate", "a fox", "--model", "views.safetensors", "--vae", vae, *QUICK)
+    assert "views.safetensors draws several views of an object, not pictures" in said
 
 
 def test_nan_weights_are_reported_not_drawn(latent_model, vae, capsys):

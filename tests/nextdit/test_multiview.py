@@ -91,10 +91,15 @@ def test_permuting_views_with_their_azimuths_permutes_the_result():
 def test_the_image_is_a_clean_view_at_time_1_and_azimuth_0():
     model, seen = make(), {}
     x, t, azimuth, text, mask, image = inputs(2)
-    hooks = [
-        part.register_forward_pre_hook(lambda _, args, name=name: seen.setdefault(name, args[0]))
-        for name, part in (("t", model.t_embedder), ("azimuth", model.azimuth_embedder), ("x", model.x_embedder))
-    ]
+
+    def note(name):
+        def hook(module, arguments):
+            seen.setdefault(name, arguments[0])
+
+        return hook
+
+    parts = {"t": model.t_embedder, "azimuth": model.azimuth_embedder, "x": model.x_embedder}
+    hooks = [part.register_forward_pre_hook(note(name)) for name, part in parts.items()]
     out = model(x, t, azimuth, text, mask, image=image)
     for hook in hooks:
         hook.remove()

@@ -115,7 +115,7 @@ def test_small_pictures_are_averages(views_cache):
 
 
 def test_missing_and_unequal_files_are_named(views_cache, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no views-64.npy: run python -m lumina_next.training.views first"):
+    with pytest.raises(FileNotFoundError, match="no views-64.npy: render the objects first"):
         Objects(tmp_path)
     for name in ("views-64.npy", "images-64.npy", "objects.json"):
         (tmp_path / name).write_bytes((views_cache / name).read_bytes())
