@@ -7,6 +7,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
+def has_storage(x: object) -> bool:
+    """Tell whether x is a tensor whose memory can be seen: that of packed weights, which only are read, cannot."""
+    return isinstance(x, torch.Tensor) and not x.is_mkldnn
+
+
 class PeakMemory(TorchDispatchMode):
     """Count the bytes of the tensors made inside and still alive; `peak` is their highest sum.
 
@@ -19,11 +24,11 @@ class PeakMemory(TorchDispatchMode):
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        known_before = [x.untyped_storage() for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        known_before = [x.untyped_storage() for x in tree_leaves((args, kwargs)) if has_storage(x)]
         given = {storage._cdata for storage in known_before}
         out = function(*args, **(kwargs or {}))
         for x in tree_leaves(out):
-            if isinstance(x, torch.Tensor):
+            if has_storage(x):
                 self._add(x, given)
         return out
 

@@ -1,5 +1,6 @@
 """Our network and diffusers', with the same weights, ready to be called with the same inputs."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from ..nextdit import NextDiT, NextDiTConfig
 from ..nextdit.keys import to_model_keys
+from ..nextdit.packed import pack, packable
 
 FLOAT8 = {"fp8 e4m3fn": torch.float8_e4m3fn, "fp8 e5m2": torch.float8_e5m2}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, **{name: torch.bfloat16 for name in FLOAT8}}
@@ -91,6 +93,11 @@ def our_network(theirs: nn.Module, config: NextDiTConfig) -> NextDiT:
         model = NextDiT(config)
     model.load_state_dict(to_model_keys(theirs.state_dict()), assign=True)
     return model.eval()
+
+
+def as_on_the_command_line(model: NextDiT) -> NextDiT:
+    """Return a copy with packed weights, as `lumina-next generate` runs it, or the network itself where it cannot."""
+    return pack(deepcopy(model)) if packable(model) else model
 
 
 def in_8_bits(model: NextDiT, dtype: torch.dtype) -> NextDiT:
