@@ -1,12 +1,14 @@
 """`lumina-next generate --ray`: no picture twice, none lost."""
 
 import sys
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lumina_next.cli import cluster, main
-from lumina_next.cli.cluster import share
+from lumina_next.cli.cluster import Crew, share
 from lumina_next.tests.cli.mortal_worker import MortalWorker
 
 QUICK = ("--steps", "1", "--device", "cpu", "--cfg", "1", "--dtype", "fp32")
@@ -24,6 +26,65 @@ QUICK = ("--steps", "1", "--device", "cpu", "--cfg", "1", "--dtype", "fp32")
 )
 def test_a_cluster_is_shared(resources, workers, expected):
     assert share(resources, workers) == expected
+
+
+class Died(Exception):
+    actor_init_failed = False
+
+
+class Raised(Exception):
+    pass
+
+
+class Ref:
+    """What is promised: a job, and whether the first worker has it."""
+
+    def __init__(self, *to):
+        self.to = to
+
+
+class StandIn:
+    """As much of Ray as a Crew uses: pictures are painted when they are waited for, and worker 0 dies at once."""
+
+    exceptions = SimpleNamespace(RayActorError=Died, RayTaskError=Raised)
+
+    def __init__(self):
+        self.made = self.killed = 0
+
+    def remote(self, **_):
+        def make(options):
+            self.made += 1
+            first = self.made == 1
+            return SimpleNamespace(paint=SimpleNamespace(remote=lambda job: Ref(first, job)))
+
+        return lambda worker: SimpleNamespace(remote=make)
+
+    def wait(self, refs, num_returns):
+        return refs[:1], refs[1:]
+
+    def get(self, ref):
+        first, job = ref.to
+        if first or job.prompt == "dies always":
+            raise Died("the worker died")
+        if job.prompt == "nan":
+            raise Raised("Traceback\nValueError: the picture has NaN values")
+        return job.prompt
+
+    def kill(self, worker):
+        self.killed += 1
+
+
+def test_a_crew_tries_again_and_goes_on():
+    ray = StandIn()
+    jobs = [Namespace(prompt=word, output=f"{word}.png") for word in ("fox", "dies always", "nan", "hen", "cat")]
+    crew = Crew(Namespace(), 2, ray, {"num_cpus": 1})
+    done = [(job.prompt, pixels) for job, pixels in crew.pictures(jobs)]
+    assert sorted(done) == [("cat", "cat"), ("fox", "fox"), ("hen", "hen")]
+    assert sorted(crew.failed) == [
+        "dies always.png: its worker died 3 times",
+        "nan.png: ValueError: the picture has NaN values",
+    ]
+    assert ray.killed >= 3 and ray.made == 2 + ray.killed and len(crew.idle) == 2
 
 
 @pytest.mark.timeout(600)
