@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from .blocks import Block
 from .image import NextDiT
 from .layers import FeedForward
 from .rows import by_rows
@@ -42,7 +43,7 @@ class PackedFeedForward(nn.Module):
 
 def packable(model: NextDiT) -> bool:
     """Tell whether `pack` takes this network: torch's own layers, bfloat16, on a CPU with instructions for it."""
-    weight = model.layers[0].feed_forward.w1
+    weight = next(module for module in model.modules() if isinstance(module, FeedForward)).w1
     return (
         type(weight) is nn.Linear
         and weight.weight.device.type == "cpu"
@@ -63,8 +64,8 @@ def pack(model: NextDiT) -> NextDiT:
             "only a network of torch.nn layers in bfloat16 on a CPU that multiplies bfloat16 can be packed; "
             "load it with load_model(path, dtype=torch.bfloat16), or use it as it is"
         )
-    for layer in model.layers:
+    for layer in [module for module in model.modules() if isinstance(module, Block)]:
         for name in ("wq", "wk", "wv", "wo"):
             setattr(layer.attention, name, PackedLinear(getattr(layer.attention, name)))
-        layer.feed_forward = PackedFeedForward(layer.feed_forward)
+        layer.register_module("feed_forward", PackedFeedForward(layer.feed_forward))
     return model

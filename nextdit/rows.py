@@ -29,12 +29,12 @@ def by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor, block: 
     tokens = x.shape[-2]
     count = max(1, min(tokens, -(-x.numel() // block)))
     rows = -(-tokens // count)  # as many to each block
-    out = None
-    for start in range(0, tokens, rows):
-        part = function(*(each[..., start : start + rows, :] for each in (x, *others)))
-        if out is None:
-            out = part.new_empty(*part.shape[:-2], tokens, part.shape[-1])
-        out[..., start : start + rows, :] = part
+    first = function(*(each[..., :rows, :] for each in (x, *others)))
+    out = first.new_empty(*first.shape[:-2], tokens, first.shape[-1])
+    out[..., :rows, :] = first
+    for start in range(rows, tokens, rows):
+        block_of = slice(start, start + rows)
+        out[..., block_of, :] = function(*(each[..., block_of, :] for each in (x, *others)))
     return out
 
 
