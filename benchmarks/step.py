@@ -1,7 +1,7 @@
 """Time a step of the network against diffusers': `python -m lumina_next.benchmarks.step`.
 
-Writes tables, named by the device, to benchmarks/results/. On a GPU: `--device cuda`, which takes the 2B shape, a
-guidance pair and torch.compile on both sides.
+Writes tables, named by the device, to benchmarks/results/ or to the folder of `--results`. On a GPU: `--device cuda`,
+which takes the 2B shape, a guidance pair and torch.compile on both sides.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ..nextdit.config import PRESETS, NextDiTConfig
 from . import step_sections
 from .report import write_results
-from .step_sections import Bench
+from .step_bench import Bench
 from .timing import CLOCKS, device_name
 
 RESULTS = Path(__file__).parent / "results"
@@ -52,6 +52,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--batch", type=int, help="images a call; default: 2, a guidance pair, on a GPU, else 1")
     add("--text", type=int, default=64, help="tokens of text")
     add("--rounds", type=int, default=5)
+    add(
+        "--budget",
+        type=float,
+        help="seconds of timing a row, at most; default: 20 on a GPU, else 60",
+    )
     add("--clock", choices=CLOCKS, default="wall", help="cpu, with OMP_NUM_THREADS=1, where others use the machine too")
     add("--compile", action=argparse.BooleanOptionalAction, help="time torch.compile too; default: on a GPU")
     add("--quick", action="store_true", help="a small shape and few rounds: under two minutes on two cores")
@@ -76,6 +81,7 @@ def bench_of(options: argparse.Namespace) -> Bench:
         options.batch or (2 if gpu else 1),
         gpu if options.compile is None else options.compile,
         options.clock,
+        options.budget or (20.0 if gpu else 60.0),
     )
 
 
@@ -97,15 +103,16 @@ def main(arguments: list[str] | None = None) -> None:
         "dtype": options.dtype,
         "images a call": bench.batch,
         "text tokens": bench.text,
-        "rounds": bench.rounds,
+        "rounds at most": bench.rounds,
         "clock": bench.clock,
     }
     results, start = {}, time.monotonic()
     with torch.no_grad():
-        settings["matmul rate, TFLOP/s"] = round(bench.rate / 1e12, 3)
+        bench.calibrate()
         for title, section in (progress := tqdm(wanted.items())):
             progress.set_postfix_str(title)
             results[title] = section(bench)
+            settings["matmul rate, TFLOP/s"] = round(bench.rate / 1e12, 3)
             settings["seconds"] = round(time.monotonic() - start)
             write_results(options.results, name, settings, results, heading="Seconds of a step")
 

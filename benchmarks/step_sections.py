@@ -2,69 +2,21 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..nextdit import ContextDrop, NextDiT, NextDiTConfig
+from ..nextdit import ContextDrop, NextDiT
 from ..nextdit.attention import Attend, default_attend, sdpa
 from .flops import step_flops
-from .step_models import DTYPES, FLOAT8, Inputs, in_8_bits, make_inputs, our_network, their_call, their_network
-from .timing import matmul_rate, medians, peak_bytes
+from .step_bench import Bench, Grid
+from .step_models import DTYPES, FLOAT8, in_8_bits, make_inputs, our_network, their_network
+from .timing import peak_bytes
 
 Rows = list[dict[str, Any]]
-Grid = tuple[int, int]
-
-
-@dataclass
-class Bench:
-    """The networks, and how to measure them."""
-
-    config: NextDiTConfig
-    device: torch.device
-    dtype: torch.dtype
-    rounds: int
-    grids: list[Grid]
-    text: int = 64
-    batch: int = 1
-    compile: bool = False
-    clock: str = "wall"
-
-    @cached_property
-    def theirs(self) -> nn.Module:
-        return their_network(self.config, self.dtype, self.device)
-
-    @cached_property
-    def ours(self) -> NextDiT:
-        return our_network(self.theirs, self.config)
-
-    @cached_property
-    def rate(self) -> float:
-        return matmul_rate(self.dtype, self.device, self.config.dim, self.config.ffn_dim, 4096, self.clock)
-
-    def inputs(self, grid: Grid, lengths: list[int] | None = None) -> Inputs:
-        return make_inputs(self.config, grid, lengths or [self.text] * self.batch, self.dtype, self.device)
-
-    def call(self, inputs: Inputs, model=None, **options) -> Callable[[], Tensor]:
-        return partial(model or self.ours, inputs.x, inputs.t, inputs.text, inputs.mask, **options)
-
-    def their_call(self, inputs: Inputs, model=None) -> Callable[[], Tensor]:
-        return partial(their_call, model or self.theirs, inputs)
-
-    def times(self, calls: dict[str, Callable[[], Tensor]]) -> dict[str, float]:
-        return medians(calls, self.device, self.rounds, self.clock)
-
-    def utilisation(self, grid: Grid, seconds: float, lengths: list[int] | None = None) -> dict[str, Any]:
-        lengths = lengths or [self.text] * self.batch
-        flops = step_flops(self.config, grid, max(lengths), len(lengths))
-        return {
-            "TFLOP": flops / 1e12,
-            "TFLOP/s": flops / seconds / 1e12,
-            "of the matmul rate, %": 100 * flops / seconds / self.rate,
-        }
 
 
 def pixels(bench: Bench, grid: Grid) -> str:
@@ -85,13 +37,15 @@ def with_compiled_layers(model: nn.Module) -> nn.Module:
     return model
 
 
-def fits(call: Callable[[], Tensor]) -> bool:
-    """Tell whether a call finds the memory that it needs."""
-    try:
-        call()
-    except torch.OutOfMemoryError:
-        return False
-    return True
+def results(calls: dict[str, Callable[[], Tensor]]) -> dict[str, Tensor]:
+    """Return what the calls return, without those that do not find the memory that they need."""
+    found = {}
+    for name, call in calls.items():
+        try:
+            found[name] = call()
+        except torch.OutOfMemoryError:
+            continue
+    return found
 
 
 def sizes(bench: Bench) -> Rows:
@@ -106,8 +60,11 @@ def sizes(bench: Bench) -> Rows:
         if bench.compile:
             calls["ours compiled"] = bench.call(inputs, compiled)
             calls["diffusers compiled"] = bench.their_call(inputs, their_compiled)
-        fitting = {name: call for name, call in calls.items() if fits(call)}
+        found = results(calls)
+        fitting = {name: call for name, call in calls.items() if name in found}
+        bench.calibrate()
         times = dict.fromkeys(calls, math.nan) | bench.times(fitting)
+        bench.calibrate()
         peaks = dict.fromkeys(calls, math.nan)
         peaks |= {name: peak_bytes(call, bench.device) / 2**20 for name, call in fitting.items()}
         row = {"size": pixels(bench, grid), "tokens": grid[0] * grid[1]}
@@ -117,8 +74,8 @@ def sizes(bench: Bench) -> Rows:
             row["ratio compiled"] = times["diffusers compiled"] / times["ours compiled"]
         row |= bench.utilisation(grid, times["ours"])
         row |= {f"{name} peak, MiB": peaks[name] for name in ("ours", "diffusers")}
-        both = "ours" in fitting and "diffusers" in fitting
-        row["largest difference"] = error(calls["ours"](), calls["diffusers"]()) if both else math.nan
+        both = "ours" in found and "diffusers" in found
+        row["largest difference"] = error(found["ours"], found["diffusers"]) if both else math.nan
         rows.append(row)
     return rows
 
@@ -233,7 +190,7 @@ def expanded(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Ten
 def backends(bench: Bench) -> Rows:
     """The ways to attend."""
     ways: dict[str, Attend] = {"default": default_attend, "sdpa": sdpa, "sdpa, keys expanded": expanded}
-    inputs = bench.inputs(bench.grids[-1])
+    inputs = bench.inputs(bench.grids[min(1, len(bench.grids) - 1)])
     calls = {name: bench.call(inputs, attend=attend) for name, attend in ways.items()}
     times, exact = bench.times(calls), calls["sdpa"]()
     return [

@@ -1,6 +1,7 @@
 """Seconds and memory of calls on any device, fair between them: they take turns."""
 
 import gc
+import math
 import platform
 import statistics
 import time
@@ -31,10 +32,18 @@ def seconds(call: Callable[[], Tensor], device: torch.device, clock: str = "wall
     return CLOCKS[clock]() - start
 
 
-def alternate(calls: Calls, device: torch.device, rounds: int, clock: str = "wall") -> dict[str, list[float]]:
-    """Time each of the calls once a round, after one round that does not count; the order turns round every time."""
+def alternate(
+    calls: Calls, device: torch.device, rounds: int, clock: str = "wall", budget: float = math.inf
+) -> dict[str, list[float]]:
+    """Time each of the calls once a round, after one round that does not count; the order turns round every time.
+
+    There are fewer rounds than asked for, but one at least, where those would take more than `budget` seconds.
+    """
+    start = time.perf_counter()
     for call in calls.values():
         call()
+    synchronise(device)
+    rounds = max(1, min(rounds, int(min(budget / (time.perf_counter() - start), rounds))))
     found: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(rounds):
         for name in list(calls) if i % 2 == 0 else reversed(list(calls)):
@@ -42,9 +51,11 @@ def alternate(calls: Calls, device: torch.device, rounds: int, clock: str = "wal
     return found
 
 
-def medians(calls: Calls, device: torch.device, rounds: int, clock: str = "wall") -> dict[str, float]:
+def medians(
+    calls: Calls, device: torch.device, rounds: int, clock: str = "wall", budget: float = math.inf
+) -> dict[str, float]:
     """Return the median seconds of calls that took turns."""
-    return {name: statistics.median(times) for name, times in alternate(calls, device, rounds, clock).items()}
+    return {name: statistics.median(times) for name, times in alternate(calls, device, rounds, clock, budget).items()}
 
 
 def peak_bytes(call: Callable[[], Tensor], device: torch.device) -> int:
@@ -61,15 +72,16 @@ def peak_bytes(call: Callable[[], Tensor], device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def matmul_rate(
-    dtype: torch.dtype, device: torch.device, width: int, hidden: int, rows: int, clock: str = "wall"
-) -> float:
-    """Return the operations a second of the network's own largest product, the best of five."""
-    x = torch.randn(rows, width, device=device).to(dtype)
-    weight = torch.randn(hidden, width, device=device).to(dtype)
-    x @ weight.T
-    best = min(seconds(lambda: x @ weight.T, device, clock) for _ in range(5))
-    return 2 * rows * width * hidden / best
+def product_rate(product: Callable[[], Tensor], flops: float, device: torch.device, clock: str = "wall") -> float:
+    """Return the operations a second of a matrix product, the best of five after half a second that does not count.
+
+    A processor takes that long to reach its clock, and the first calls of a product to choose its kernel.
+    """
+    start = time.perf_counter()
+    while time.perf_counter() - start < 0.5:
+        product()
+        synchronise(device)
+    return flops / min(seconds(product, device, clock) for _ in range(5))
 
 
 def device_name(device: torch.device) -> str:

@@ -7,25 +7,39 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .options import named_values
-from .processes import joined, shared
+from .cluster import check_ray, paint_with_ray
+from .painting import DTYPES, Studio, dropping, find_device, grid, scaling, seeds
+from .processes import agreed, joined
+from .prompts import check_folder, read_jobs, unfinished
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
-    import torch
     from torch import Tensor
 
-    from ..nextdit import NextDiT, RopeScaling
-
+NOT_TOLD = ("run", "output", "batch", "device", "prompts", "ray", "workers")  # they do not change the picture
 DEMO = Path(__file__).resolve().parents[1] / "demo"
-DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Declare the command and its options."""
-    parser = commands.add_parser("generate", help="make a picture from a prompt")
+    parser = commands.add_parser("generate", help="make a picture from a prompt, or many from a file")
     parser.set_defaults(run=run)
     add = parser.add_argument
-    add("prompt", help="what to paint, in any language that the text encoder knows")
+    add("prompt", nargs="?", help="what to paint, in any language that the text encoder knows")
+    add(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="many pictures: a prompt a line, or a JSON object a line with prompt and, as wanted, negative, seed, "
+        "width, height and out; pictures that are there are skipped, so the same command goes on after a stop",
+    )
+    add(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="share --prompts among the GPUs of the Ray cluster at ADDRESS (auto finds it), by default of this machine",
+    )
+    add("--workers", type=int, metavar="N", help="how many of them work at once; default: one a GPU, or one in all")
     add("--negative", default="", metavar="TEXT", help="what to steer away from")
     model = DEMO / "diffusion_models" / "lumina-next-demo.safetensors"
     add("--model", type=Path, default=model, help="Next-DiT file or folder; default: the demo in the package")
@@ -54,68 +68,66 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "time_aware_late,return_from=0.8,return_to=0.9; interpolation; ntk_aware; frequency_aware; time_aware; "
         "time_aware_watershed,watershed=0.3; extrapolation",
     )
+    add(
+        "--context-drop",
+        metavar="FADE",
+        help="average keys and values over windows of tokens: linear (in fewer layers as the picture emerges) or none "
+        "(in all layers always), FADE or FADE,key=value: linear,window=2,start=0,end=1",
+    )
     add("--train-size", type=int, help="side in pixels of the training images; default 1024, for pixel-space models 64")
     add("--seed", type=int, default=0)
     add("--batch", type=int, default=1, help="pictures at once, of the seeds that follow")
     add("--dtype", choices=DTYPES, help="default: the checkpoint's own")
     add("--device", help="cuda, mps, cpu, …; default: the best there is")
-    add("-o", "--output", type=Path, default=Path("lumina-next.png"), help="PNG to write; default lumina-next.png")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        help="PNG to write, default lumina-next.png; with --prompts the folder for them, default lumina-next",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Make the pictures and write them. Raises ValueError or OSError, before any long work where that can be told."""
     import torch
 
-    from .png import write_png
-
+    if (options.prompt is None) == (options.prompts is None):
+        raise ValueError("give a prompt, or --prompts FILE, and not both")
+    check_ray(options)
     channels = latent_channels(options.model)
-    check(options, channels)
+    options.output = options.output or Path("lumina-next.png" if options.prompts is None else "lumina-next")
+    jobs = [options] if options.prompts is None else read_jobs(options)
+    for job in jobs:
+        check(job, channels)
+    check_files(options, jobs)
     side = 64 if channels == 3 else 1024
-    options.width, options.height = options.width or side, options.height or side
-    options.train_size = options.train_size or side
-    seeds = [options.seed + i for i in range(options.batch)]
+    for job in jobs:
+        job.width, job.height, job.train_size = job.width or side, job.height or side, job.train_size or side
+    if options.ray is not None:
+        find_device(options.device)
+        paint_with_ray(options, unfinished(jobs))
+        return
     with joined(options.device) as reporting:
         device = find_device(options.device)
-        try:
-            pictures = paint(options, channels, seeds, device, reporting)
-        except torch.OutOfMemoryError as error:
-            raise ValueError(f"{device} has too little memory for this size, batch and dtype: {error}") from error
-    if not reporting:
-        return
-    for pixels, seed, file in zip(pictures, seeds, outputs(options.output, seeds), strict=True):
-        write_png(file, pixels, parameters(options, seed))
+        jobs = jobs if options.prompts is None else agreed(unfinished(jobs))
+        studio = Studio(options, device, keep=options.prompts is not None)
+        for job in jobs:
+            try:
+                pictures = studio.paint(job, reporting)
+            except torch.OutOfMemoryError as error:
+                raise ValueError(f"{device} has too little memory for this size, batch and dtype: {error}") from error
+            if reporting:
+                write(pictures, job)
+
+
+def write(pictures: "Tensor | list[Tensor]", job: argparse.Namespace) -> None:
+    """Write a job's pictures (3, H, W) and print their files."""
+    from .png import write_png
+
+    for pixels, seed, file in zip(pictures, seeds(job), outputs(job.output, seeds(job)), strict=True):
+        write_png(file, pixels, parameters(job, seed))
         sys.stdout.write(f"{file}\n")
-
-
-def paint(
-    options: argparse.Namespace, channels: int, seeds: list[int], device: "torch.device", reporting: bool = True
-) -> "Tensor":
-    """Return pixels (B, 3, H, W) in about [-1, 1]; only one of text encoder, model and VAE is in memory at a time.
-
-    `reporting` shows the progress.
-    """
-    import torch
-
-    from ..nextdit import MultiViewNextDiT, load_model
-    from ..nextdit.vae import SCALING, load_vae_decoder
-
-    scale = 1 if channels == 3 else 8
-    size = channels, -(-options.height // scale), -(-options.width // scale)
-    # On the CPU, so that a seed means the same picture on every device.
-    noise = torch.stack([torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
-    dtype = getattr(torch, DTYPES[options.dtype]) if options.dtype else None
-    with torch.inference_mode():
-        text, mask = encode(options, device)
-        model = load_model(options.model, dtype=dtype, device=device)
-        if isinstance(model, MultiViewNextDiT):
-            raise ValueError(f"{options.model} draws several views of an object, not pictures: use it in ComfyUI")
-        x = sample(model, noise.to(device), text, mask, options, reporting)
-        del model
-        if channels != 3:
-            x = load_vae_decoder(options.vae, device=str(device))(x / SCALING)
-    if not x.isfinite().all():
-        raise ValueError("the picture has NaN or infinite values; try --dtype fp32, or bf16 instead of fp16")
-    return x[:, :, : options.height, : options.width]
+        sys.stdout.flush()
 
 
 def latent_channels(path: Path) -> int:
@@ -150,83 +162,24 @@ def check(options: argparse.Namespace, channels: int) -> None:
         raise ValueError(f"--channels must be between 1 and the model's {channels}, got {options.channels}")
     if not 0 <= options.seed < 2**63:
         raise ValueError(f"--seed must be between 0 and 2**63 - 1, got {options.seed}")
-    if options.output.suffix.lower() != ".png":
-        raise ValueError(f"--output must end in .png, got {options.output}")
-    if not options.output.resolve().parent.is_dir():
-        raise FileNotFoundError(f"the folder of --output does not exist: {options.output.resolve().parent}")
     if options.vae is not None and not options.vae.exists():
         raise FileNotFoundError(f"--vae {options.vae} does not exist")
     grid(options)
     scaling(options, (1, 1), RopeScaling.train_tokens)
+    dropping(options)
 
 
-def find_device(name: str | None) -> "torch.device":
-    """Return the named device, or else the accelerator that torch sees, or the CPU. Raises ValueError."""
-    import torch
-
-    if name is None:
-        return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from error
-
-
-def grid(options: argparse.Namespace) -> "Tensor":
-    """Return the times of `--schedule NAME,key=value,…` and `--steps`, after a check of `--method`."""
-    from ..samplers import stages, times
-
-    stages(options.method)
-    name, values = named_values("--schedule", options.schedule)
-    return times(name, options.steps, **values)
-
-
-def scaling(options: argparse.Namespace, tokens: tuple[int, int], train_tokens: int) -> "RopeScaling":
-    """Return the scaling of `--rope NAME,key=value,…` for an image of rows and columns of tokens. Raises ValueError."""
-    from ..nextdit.rope import RopeScaling, scale_factor
-
-    name, values = named_values("--rope", options.rope)
-    if unknown := values.keys() - {"watershed", "return_from", "return_to"}:
-        raise ValueError(f"--rope knows watershed, return_from and return_to, got {', '.join(sorted(unknown))}")
-    return RopeScaling(name, scale_factor(tokens, train_tokens), train_tokens, **values)
-
-
-def encode(options: argparse.Namespace, device: "torch.device") -> tuple["Tensor", "Tensor"]:
-    """Return features (1 or 2, L, D) and mask of the prompt and, with guidance, of the negative one."""
-    from ..nextdit.text import load_text_encoder
-
-    encoder = load_text_encoder(options.text_encoder, device=device)
-    return encoder([options.prompt] if options.cfg == 1 else [options.prompt, options.negative])
-
-
-def sample(
-    model: "NextDiT",
-    noise: "Tensor",
-    text: "Tensor",
-    mask: "Tensor",
-    options: argparse.Namespace,
-    reporting: bool = True,
-) -> "Tensor":
-    """Follow the flow from noise (B, C, h, w) to data; both halves of the guidance run in one batch."""
-    from tqdm import tqdm
-
-    from ..samplers import guide, integrate
-
-    times = grid(options)
-    width = model.config.patch_size * (1 if noise.shape[1] == 3 else 8)  # of a token, in pixels
-    tokens = -(-options.height // width), -(-options.width // width)
-    rope = scaling(options, tokens, round(options.train_size / width))
-    network = shared(model)
-    text, mask = (part.repeat_interleave(len(noise), dim=0) for part in (text, mask))  # (B or 2B, L, …)
-
-    def velocity(x: "Tensor", t: "Tensor") -> "Tensor":
-        if options.cfg == 1:
-            return network(x, t.expand(len(x)).to(x.device), text, mask, rope=rope)
-        both = network(x.repeat(2, 1, 1, 1), t.expand(2 * len(x)).to(x.device), text, mask, rope=rope)
-        return guide(*both.chunk(2), options.cfg, options.channels)
-
-    with tqdm(total=options.steps, unit="step", disable=not reporting) as bar:
-        return integrate(velocity, noise, times, options.method, on_step=lambda *_: bar.update())
+def check_files(options: argparse.Namespace, jobs: list[argparse.Namespace]) -> None:
+    """Raise ValueError or FileNotFoundError where pictures cannot be written; make the folder of many."""
+    if options.prompts is not None:
+        if options.batch != 1:
+            raise ValueError("--batch goes with one prompt; in --prompts, repeat the line with another seed")
+        check_folder(options.output, jobs)
+        return
+    if options.output.suffix.lower() != ".png":
+        raise ValueError(f"--output must end in .png, got {options.output}")
+    if not options.output.resolve().parent.is_dir():
+        raise FileNotFoundError(f"the folder of --output does not exist: {options.output.resolve().parent}")
 
 
 def outputs(file: Path, seeds: list[int]) -> list[Path]:
@@ -236,7 +189,7 @@ def outputs(file: Path, seeds: list[int]) -> list[Path]:
 
 def parameters(options: argparse.Namespace, seed: int) -> dict:
     """Return all that made a picture, for its metadata; of paths only the last part, which names no home folder."""
-    chosen = {key: value for key, value in vars(options).items() if key not in ("run", "output", "batch", "device")}
+    chosen = {key: value for key, value in vars(options).items() if key not in NOT_TOLD}
     chosen = {key: value.name if isinstance(value, Path) else value for key, value in chosen.items()}
     versions = {"python": platform.python_version()}
     for package in ("lumina-next", "torch", "transformers"):

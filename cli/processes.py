@@ -41,6 +41,17 @@ def joined(device: str | None) -> Iterator[bool]:
         dist.destroy_process_group()
 
 
+def agreed(jobs: list) -> list:
+    """Return the first process's list on all that have joined: they must do the same, and see different folders."""
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        together = [jobs]
+        dist.broadcast_object_list(together)
+        return together[0]
+    return jobs
+
+
 def shared(model: "NextDiT") -> "Callable[..., Tensor]":
     """Return the network's call: by rows where several processes have joined, else its own."""
     import torch.distributed as dist

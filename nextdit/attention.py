@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .context_drop import Pool
 from .layers import HeadGate
 from .rope import rotate
-from .rows import attend_by_rows, rows_are_faster
+from .rows import attend_by_rows, by_rows, rows_are_faster
 
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 """attend(q, k, v, mask): q (B, H, L, D), k and v (B, H_kv, S, D), mask None or additive (B, 1, 1, S) → (B, H, L, D)."""
@@ -83,10 +83,11 @@ class Attention(nn.Module):
         `temperature` multiplies self-attention's logits; `pool` thins out its keys and values; `cross` attends to the
         text in place of `attend`.
         """
-        q = rotate(self.heads(self.q_norm(self.wq(x))), rotary)
+        q = by_rows(lambda q, rotary: rotate(self.heads(self.q_norm(q)), rotary), self.wq(x), rotary)
         k, v = self.heads(self.k_norm(self.wk(x))), self.heads(self.wv(x))
-        k, v = (rotate(k, rotary), v) if pool is None else pool(k, v, rotary)
+        k, v = (by_rows(rotate, k, rotary), v) if pool is None else pool(k, v, rotary)
         k_text, v_text = self.heads(self.ky_norm(self.wk_y(text))), self.heads(self.wv_y(text))
         out = attend(q if temperature == 1.0 else q * temperature, k, v, None)
-        out = self.gate(out, (cross or attend)(q, k_text, v_text, text_mask))
-        return self.wo(out.transpose(1, 2).flatten(-2))  # (B, H, N, D) → (B, N, H·D)
+        heard = (cross or attend)(q, k_text, v_text, text_mask)
+        # (B, H, N, D) → (B, N, H·D)
+        return self.wo(by_rows(lambda *both: self.gate(*both).transpose(1, 2).flatten(-2), out, heard))

@@ -9,6 +9,7 @@ import copy
 import json
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -28,6 +29,7 @@ from .tokenizer import train_tokenizer
 LAYER = -2
 VOCABULARY = 13000
 MAX_TOKENS = 32
+DROPOUT = 0.3  # of BPE's merges, in captions that are not the demo's own
 
 
 def language_model(vocabulary: int, width: int = 128, layers: int = 4) -> GemmaForCausalLM:
@@ -73,9 +75,18 @@ class Slots(nn.Module):
         return first, second, self.colour(features)
 
 
-def token_batch(tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
-    """Return ids and mask (B, L) of texts, BOS first, padded on the right."""
-    rows = [tokenizer.encode(text).ids[:MAX_TOKENS] for text in texts]
+def token_batch(tokenizer, texts: Sequence[str], loose: Sequence[bool] = ()) -> tuple[Tensor, Tensor]:
+    """Return ids and mask (B, L) of texts, BOS first, padded on the right.
+
+    The `loose` ones are cut with BPE dropout (Provilkov et al. 2020, arXiv 1910.13267): a word in other pieces every
+    time teaches what the pieces mean, and so the words of other languages that share them.
+    """
+    cut = [tokenizer.encode(text).ids for text in texts]
+    if any(loose):
+        tokenizer.model.dropout = DROPOUT
+        cut = [tokenizer.encode(text).ids if free else ids for text, free, ids in zip(texts, loose, cut, strict=True)]
+        tokenizer.model.dropout = None
+    rows = [ids[:MAX_TOKENS] for ids in cut]
     ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
     for row, tokens in zip(ids, rows, strict=True):
         row[: len(tokens)] = torch.tensor(tokens)
@@ -175,7 +186,7 @@ def train(options: argparse.Namespace) -> None:
         for group in optimizer.param_groups:
             group["lr"] = options.rate * schedule(step, spent)
         drawn, meant, own = zip(*(texts.draw(chance) for _ in range(options.batch)), strict=True)
-        ids, mask = token_batch(tokenizer, [caption.text for caption in drawn])
+        ids, mask = token_batch(tokenizer, [caption.text for caption in drawn], [not x for x in own])
         second = [caption.concepts[1] if len(caption.concepts) > 1 else len(texts.number) for caption in drawn]
         targets = torch.tensor([second, [caption.colour + 1 for caption in drawn]]).T
         optimizer.zero_grad()

@@ -34,8 +34,8 @@ class Texts:
     def draw(self, chance: random.Random) -> tuple[Caption, set[int], bool]:
         """Return a caption, the emoji that it may mean, and whether it is one of the demo's own."""
         form = chance.random()
-        if form < 0.5:
-            kind = "single" if form < 0.3 else "background" if form < 0.4 else "pair"
+        if form < 0.4:
+            kind = "single" if form < 0.2 else "background" if form < 0.3 else "pair"
             caption = self.captions.draw(kind, chance)
             return caption, {caption.concepts[0]}, True
         emoji, language, words = chance.choice(self.related if form < 0.75 and self.related else self.rows)

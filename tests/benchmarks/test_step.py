@@ -1,4 +1,5 @@
 import json
+from time import monotonic, sleep
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lumina_next.benchmarks import step
 from lumina_next.benchmarks.flops import step_flops
 from lumina_next.benchmarks.peak import PeakMemory
+from lumina_next.benchmarks.timing import alternate, product_rate
 from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig
 
 CONFIGS = [
@@ -45,6 +47,21 @@ def test_the_peak_is_that_of_tensors_alive_together():
     assert (memory.peak, memory.now) == (12000, 0)
 
 
+def test_a_row_takes_no_more_time_than_it_may():
+    calls, device = {"a": lambda: sleep(0.02), "b": lambda: sleep(0.02)}, torch.device("cpu")
+    assert [len(times) for times in alternate(calls, device, 4).values()] == [4, 4]
+    assert [len(times) for times in alternate(calls, device, 50, budget=0.1).values()] in ([1, 1], [2, 2])
+    assert [len(times) for times in alternate(calls, device, 50, budget=0.001).values()] == [1, 1]
+
+
+def test_a_product_is_warm_when_it_is_timed():
+    called = []
+    started = monotonic()
+    rate = product_rate(lambda: called.append(monotonic()) or sleep(0.01), 100.0, torch.device("cpu"))
+    assert len([at for at in called if at - started > 0.45]) >= 5
+    assert 5000 < rate <= 10000
+
+
 def test_one_command_writes_tables(tmp_path, monkeypatch):
     monkeypatch.setitem(step.SHAPES, "small", CONFIGS[0])
     monkeypatch.setitem(step.GRIDS, "small", [(4, 4), (8, 2)])
@@ -53,5 +70,6 @@ def test_one_command_writes_tables(tmp_path, monkeypatch):
     assert list(written["sections"]) == list(step.SECTIONS)
     for row in written["sections"]["Sizes"]:
         assert row["ours, s"] > 0 and row["largest difference"] < 0.1
+        assert 0 < row["of the matmul rate, %"] < 110
         assert row["TFLOP"] == pytest.approx(step_flops(CONFIGS[0], (4, 4), 64) / 1e12, rel=0.3)
     assert "| size |" in (tmp_path / "found.md").read_text("utf-8")

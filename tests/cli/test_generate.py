@@ -11,7 +11,7 @@ from PIL import Image
 
 from lumina_next.cli import main
 from lumina_next.cli.generate import DEMO
-from lumina_next.nextdit import MultiViewNextDiT, RopeScaling, load_model, save_model
+from lumina_next.nextdit import ContextDrop, MultiViewNextDiT, RopeScaling, load_model, save_model
 from lumina_next.nextdit.text import load_text_encoder
 
 QUICK = ("--steps", "2", "--device", "cpu")
@@ -49,6 +49,7 @@ def test_makes_a_picture_that_tells_how_it_was_made(capsys):
         "cfg": 4.0,
         "channels": None,
         "rope": "time_aware_late",
+        "context_drop": None,
         "train_size": 64,
         "seed": 7,
         "dtype": None,
@@ -122,6 +123,9 @@ def test_without_guidance_the_negative_prompt_has_no_part():
         (["--schedule", "cubic"], "Unknown schedule 'cubic'"),
         (["--rope", "yarn"], "unknown RoPE method 'yarn'"),
         (["--rope", "time_aware_late,alpha=1"], "--rope knows watershed, return_from and return_to, got alpha"),
+        (["--context-drop", "quadratic"], "quadratic"),
+        (["--context-drop", "none,share=1"], "--context-drop knows window, start and end, got share"),
+        (["--context-drop", "none,window=1.5"], "a whole number of tokens for its window, got 1.5"),
         (["--train-size", "0"], "--train-size must be at least 1, got 0"),
         (["--schedule", "rational,alpha"], "--schedule wants NAME,key=number"),
         (["--schedule", "rational,beta=1"], "no parameter beta"),
@@ -182,11 +186,30 @@ def test_help_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", check], capture_output=True).returncode == 0
 
 
-def test_two_processes_make_the_picture_of_one():
-    arguments = ["fox", "--width", "96", "--height", "84", "--dtype", "fp32", *QUICK]
-    assert main(["generate", *arguments, "-o", "one.png"]) == 0
+def test_context_drop_is_that_of_the_model():
+    size = ("--width", "48", "--height", "32", "--cfg", "1", "--schedule", "uniform", "--dtype", "fp32")
+    model = load_model(DEMO / "diffusion_models" / "lumina-next-demo.safetensors", dtype=torch.float32)
+    text, _ = load_text_encoder(DEMO / "text_encoders" / "lumina-next-demo")(["fox"])
+    x = torch.randn(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        for t in (0.0, 0.5):
+            x = x + 0.5 * model(x, torch.tensor([t]), text, drop=ContextDrop(2, "none", end=0.4))
+    expected = ((x[0].clamp(-1, 1) + 1) * 127.5).round().int().permute(1, 2, 0)
+    generate("fox", *size, "--context-drop", "none,end=0.4")
+    assert (pixels("lumina-next.png") - expected).abs().max() <= 1
+    generate("fox", *size, "-o", "whole.png")
+    assert (pixels("whole.png") - expected).abs().max() > 1
+
+
+def test_two_processes_make_the_pictures_of_one():
+    """Above the training size, with scaled RoPE, context drop and a list of prompts."""
+    Path("prompts.txt").write_text("fox\n猫\n", "utf-8")
+    size = ["--width", "96", "--height", "84", "--dtype", "fp32"]
+    arguments = ["--prompts", "prompts.txt", *size, "--context-drop", "linear,window=2", *QUICK]
+    assert main(["generate", *arguments, "-o", "one"]) == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*torchrun, "-m", "lumina_next.cli", "generate", *arguments, "-o", "two.png"]
+    command = [*torchrun, "-m", "lumina_next.cli", "generate", *arguments, "-o", "two"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert (done.returncode, done.stdout) == (0, "two.png\n"), done.stderr
-    assert (pixels("one.png") - pixels("two.png")).abs().max() <= 1
+    assert (done.returncode, done.stdout) == (0, "two/0001.png\ntwo/0002.png\n"), done.stderr
+    for name in ("0001.png", "0002.png"):
+        assert (pixels(f"one/{name}") - pixels(f"two/{name}")).abs().max() <= 1

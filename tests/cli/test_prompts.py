@@ -1,0 +1,100 @@
+"""`lumina-next generate --prompts`: every line's picture, once, whatever stops it."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from lumina_next.cli import main
+from lumina_next.cli.painting import Studio
+from lumina_next.cli.prompts import read_jobs
+
+QUICK = ("--steps", "2", "--device", "cpu", "--cfg", "1", "--dtype", "fp32")
+LINES = 'a fox\n\n{"prompt": "猫 🐈", "seed": 7, "out": "animals/cat.png", "width": 48, "height": 32}\n'
+
+
+def parameters(file: Path) -> dict:
+    with Image.open(file) as image:
+        return json.loads(image.text["parameters"])
+
+
+def test_every_line_is_the_picture_of_its_own_command(capsys):
+    Path("prompts.txt").write_text(LINES, "utf-8")
+    assert main(["generate", "--prompts", "prompts.txt", "--seed", "3", *QUICK]) == 0
+    fox, cat = Path("lumina-next/0001.png"), Path("lumina-next/animals/cat.png")
+    assert capsys.readouterr().out.split() == [str(fox), str(cat)]
+    assert main(["generate", "a fox", "--seed", "3", *QUICK, "-o", "fox.png"]) == 0
+    assert main(["generate", "猫 🐈", "--seed", "7", "--width", "48", "--height", "32", *QUICK, "-o", "cat.png"]) == 0
+    assert fox.read_bytes() == Path("fox.png").read_bytes()  # the parameters in it are the same, too
+    assert cat.read_bytes() == Path("cat.png").read_bytes()
+
+
+def test_a_stopped_run_goes_on_where_it_was(monkeypatch, capsys):
+    Path("prompts.txt").write_text("one\ntwo\nthree\n", "utf-8")
+    painted = []
+
+    def paint(self, job, reporting=True):
+        if len(painted) == 1 and not Path("stopped").exists():
+            Path("stopped").touch()
+            raise KeyboardInterrupt
+        painted.append(job.prompt)
+        return torch.zeros(1, 3, 4, 4)
+
+    monkeypatch.setattr(Studio, "paint", paint)
+    command = ["generate", "--prompts", "prompts.txt", *QUICK, "-o", "all"]
+    assert main(command) == 130
+    assert [file.name for file in Path("all").iterdir()] == ["0001.png"]
+    assert main(command) == 0
+    assert painted == ["one", "two", "three"]
+    assert sorted(file.name for file in Path("all").iterdir()) == ["0001.png", "0002.png", "0003.png"]
+    assert parameters(Path("all/0003.png"))["prompt"] == "three"
+    capsys.readouterr()
+    assert main(command) == 0 and painted == ["one", "two", "three"]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("\n", "has no prompt in it"),
+        ('{"prompt": }', "line 1 starts with { but is no JSON object"),
+        ('fox\n{"seed": 1}', "line 2 has no prompt"),
+        ('{"prompt": "fox", "colour": 1}', "line 1: unknown colour; known: prompt, negative, seed"),
+        ('{"prompt": "fox", "seed": "1"}', "line 1: seed must be a whole number, got '1'"),
+        ('{"prompt": "fox", "width": 0}', "--width must be at least 1, got 0"),
+        ('{"prompt": "fox", "out": "a.png"}\n{"prompt": "hen", "out": "A.png"}', "is the picture of line 1 already"),
+        ('{"prompt": "fox", "out": "../a.png"}', "out must stay within the folder of --output"),
+        ('{"prompt": "fox", "out": "a.jpg"}', "out must end in .png"),
+    ],
+)
+def test_a_wrong_line_is_named_before_anything_is_made(lines, message, fails):
+    Path("prompts.txt").write_text(lines, "utf-8")
+    assert message in fails("generate", "--prompts", "prompts.txt", *QUICK)
+    assert [file.name for file in Path().iterdir()] == ["prompts.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a prompt, or --prompts FILE, and not both"),
+        (["fox", "--prompts", "prompts.txt"], "give a prompt, or --prompts FILE, and not both"),
+        (["--prompts", "gone.txt"], "gone.txt"),
+        (["--prompts", "prompts.txt", "--batch", "2"], "--batch goes with one prompt"),
+        (["fox", "--ray"], "--ray goes with --prompts"),
+        (["fox", "--workers", "2"], "--workers goes with --ray"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments, message, fails):
+    Path("prompts.txt").write_text("fox\n", "utf-8")
+    if "--ray" in arguments:  # it takes the next word for an address
+        arguments = [*arguments, "local"]
+    assert message in fails("generate", *arguments, *QUICK)
+
+
+def test_names_sort_as_lines_do():
+    Path("many.txt").write_text("fox\n" * 10001, "utf-8")
+    jobs = read_jobs(Namespace(prompts=Path("many.txt"), output=Path("all")))
+    assert [jobs[0].output.name, jobs[-1].output.name] == ["00001.png", "10001.png"]
