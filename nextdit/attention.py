@@ -88,6 +88,5 @@ class Attention(nn.Module):
         k, v = (by_rows(rotate, k, rotary), v) if pool is None else pool(k, v, rotary)
         k_text, v_text = self.heads(self.ky_norm(self.wk_y(text))), self.heads(self.wv_y(text))
         out = attend(q if temperature == 1.0 else q * temperature, k, v, None)
-        heard = (cross or attend)(q, k_text, v_text, text_mask)
-        # (B, H, N, D) → (B, N, H·D)
-        return self.wo(by_rows(lambda *both: self.gate(*both).transpose(1, 2).flatten(-2), out, heard))
+        out = by_rows(self.gate, out, (cross or attend)(q, k_text, v_text, text_mask))
+        return self.wo(out.transpose(1, 2).flatten(-2))  # (B, H, N, D) → (B, N, H·D)
