@@ -50,7 +50,7 @@ BUCKETS = (
     Bucket(64, 128, 64, 0.18, begins=0.22),
     Bucket(96, 96, 96, 0.07, begins=0.5),
     # steep edges where tokens lie closer than in the others
-    Bucket(128, 128, 128, 0.75, begins=0.55),
+    Bucket(128, 128, 128, 0.25, begins=0.55),
 )
 
 

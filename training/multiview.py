@@ -78,16 +78,17 @@ class MultiViewTask:
 
         # a compilation takes as long as many steps
         with torch.compiler.set_stance("default" if batch.common else "force_eager"):
-            return flow_loss(velocity, batch.views.to(device), generator)
+            return flow_loss(velocity, batch.views.to(device), generator, batch.centre)
 
     def about(self, model: MultiViewNextDiT) -> dict[str, str]:
-        return {"train_tokens": str(TRAIN_PIXELS // model.config.patch_size), "max_views": "8", "elevation": "20"}
+        return {"train_tokens": str(self.options.size // model.config.patch_size), "max_views": "8", "elevation": "20"}
 
     def show(self, model: MultiViewNextDiT, file: Path, spent: float) -> None:
         """Draw SHOWN held-out objects from their image alone: a row of 8 views each, the true ones below."""
         if self.held_out is None:
             return
-        size = TRAIN_PIXELS // 2 if spent < self.options.small else TRAIN_PIXELS
+        full = self.options.size
+        size = next(bucket.size for bucket in view_buckets(*self.options.small, full) if spent <= bucket.ends)
         chosen = slice(0, SHOWN)
         images = to_size(self.held_out.images[chosen, 0], size)
         every = self.held_out.views.shape[1] // 8
@@ -104,7 +105,7 @@ class MultiViewTask:
             steps=10,
             image_guidance=2.0,
             cross_view=self.options.cross_view,
-            positions=ViewBucket(8, size, 1.0).positions(model.config.patch_size),
+            positions=ViewBucket(8, size, 1.0, full=full).positions(model.config.patch_size),
         )
         rows = [
             torch.cat([image, *views], dim=-1)
@@ -119,8 +120,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = stage.add_argument
     add("--model", type=Path, required=True, help="text-to-image or multi-view checkpoint to start from")
     add("--rope-axes", type=int, choices=(2, 3), default=2, help="3: the view's number is an axis of RoPE, too")
+    add("--size", type=int, choices=(16, 32, 64), default=TRAIN_PIXELS, help="pixels a side of a view")
     add("--tokens", type=int, default=4096, help="tokens of all frames a batch")
-    add("--small", type=float, default=0.35, help="first part of the run, which is trained at half size")
+    add(
+        "--small",
+        type=float,
+        nargs=2,
+        default=(0.25, 0.6),
+        metavar=("QUARTER", "HALF"),
+        help="until which parts of the run (0 to 1) it trains at a quarter and at half of the size",
+    )
     add("--azimuth", action=argparse.BooleanOptionalAction, default=True, help="--no-azimuth: the ablation without")
     add(
         "--cross-view",
@@ -143,7 +152,11 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
             f"training works on pixels: {options.model} takes {model.config.in_channels} channels, expected 3"
         )
     batches = ViewBatches(
-        Objects(options.cache), options.tokens, model.config.patch_size, options.seed, view_buckets(options.small)
+        Objects(options.cache),
+        options.tokens,
+        model.config.patch_size,
+        options.seed,
+        view_buckets(*options.small, options.size),
     )
     held_out = Objects(options.cache, held_out=True) if options.samples else None
     return start(model, MultiViewTask(encoder, options, held_out), batches, options)

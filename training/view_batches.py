@@ -1,6 +1,7 @@
 """Batches of rendered objects: some views of each at one size, azimuths, captions and, mostly, a condition image."""
 
 import json
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .batches import EMPTY, TRAIN_PIXELS, Bucket
+from .batches import EMPTY, TRAIN_PIXELS
 
 WITHOUT_IMAGE = 0.3  # part of the steps in which views are drawn from the caption alone
 IMAGE_ALONE = 0.35  # part of the captions that become empty where there is a condition image
@@ -19,28 +20,38 @@ COMMON = 0.1  # part of the steps from which on a shape is worth a compilation
 
 @dataclass(frozen=True)
 class ViewBucket:
-    """One shape in a run: views of a set, their size in px, share of the steps, from where to where of the run."""
+    """One shape in a run: views of a set, their size in px, share of the steps, from where to where of the run.
+
+    `full` is the size in px that the run is for.
+    """
 
     views: int
     size: int
     share: float
     begins: float = 0.0
     ends: float = 1.0
+    full: int = TRAIN_PIXELS
 
     def positions(self, patch: int) -> tuple[Tensor, Tensor]:
-        """Return the RoPE positions of rows and columns, those of the TRAIN_PIXELS canvas at any size."""
-        return Bucket(self.size, self.size, self.size, self.share).positions(patch)
+        """Return the RoPE positions of rows and columns: smaller views have gaps between theirs."""
+        along = torch.arange(self.size // patch) * (self.full / self.size)
+        return along, along
 
 
-def view_buckets(small: float) -> tuple[ViewBucket, ...]:
-    """Return the shapes of a run that spends its first part `small` (0 to 1) at half size, which costs a quarter.
+def view_buckets(quarter: float, half: float, full: int = TRAIN_PIXELS) -> tuple[ViewBucket, ...]:
+    """Return the shapes of a run: a quarter of the size `full` until `quarter` (0 to 1), then half of it until `half`.
 
-    The paper's stages (section 5.1) are a size, then more views; here all numbers of views are mixed from the start.
+    Half the size costs a quarter, and what an azimuth turns is seen at 16 px already. The paper's stages (section 5.1)
+    are a size, then more views; here all numbers of views are mixed from the start.
     """
     shares = {4: 0.7, 8: 0.15, 2: 0.05, 3: 0.05, 6: 0.05}
-    half = [ViewBucket(views, TRAIN_PIXELS // 2, share, ends=small) for views, share in shares.items()]
-    full = [ViewBucket(views, TRAIN_PIXELS, share, begins=small) for views, share in shares.items()]
-    return tuple(half + full if small > 0 else full)
+    edges = (0.0, quarter, half, 1.0)
+    return tuple(
+        ViewBucket(views, full // part, share, begins, ends, full)
+        for part, begins, ends in zip((4, 2, 1), edges, edges[1:], strict=False)
+        if ends > begins
+        for views, share in shares.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,14 @@ class ViewBatch:
     images: Tensor | None
     positions: tuple[Tensor, Tensor]
     common: bool
+
+    @property
+    def centre(self) -> float:
+        """Centre of the training times on the logit scale, earlier for larger pictures, which show through more noise.
+
+        Only where noise hides the pose does the azimuth matter (cf. Hoogeboom et al. 2023, section 3.1).
+        """
+        return -0.6 - 0.4 * math.log2(self.views.shape[-1] / 16)
 
 
 class Objects:

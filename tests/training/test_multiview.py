@@ -13,7 +13,20 @@ from lumina_next.training.sampling import sample_views
 from lumina_next.training.trainer import encode, train
 from lumina_next.training.view_batches import Objects, ViewBatches, to_size, view_buckets
 
-SMALL = ["--tokens", "640", "--no-compile", "--warmup", "5", "--rate", "3e-3", "--device", "cpu", "--small", "0.5"]
+SMALL = [
+    "--tokens",
+    "640",
+    "--no-compile",
+    "--warmup",
+    "5",
+    "--rate",
+    "3e-3",
+    "--device",
+    "cpu",
+    "--small",
+    "0.25",
+    "0.5",
+]
 
 
 @pytest.fixture(scope="session")
@@ -81,14 +94,15 @@ def test_without_azimuths_the_model_sees_zeros_and_without_cross_view_attention_
 
 def test_batches_have_relative_azimuths_and_their_pictures(views_cache):
     objects = Objects(views_cache)
-    batches = ViewBatches(objects, 2000, 4, 0, view_buckets(0.5))
+    batches = ViewBatches(objects, 2000, 4, 0, view_buckets(0.25, 0.5))
     seen = set()
     for step in range(60):
         spent = (step + 0.5) / 60
         batch = batches.draw(step, spent)
         sets, count, _, size, _ = batch.views.shape
         seen.add((count, size, batch.images is not None))
-        assert size == (32 if spent < 0.5 else 64)
+        assert size == (16 if spent < 0.25 else 32 if spent < 0.5 else 64)
+        assert batch.centre == pytest.approx({16: -0.6, 32: -1.0, 64: -1.4}[size])
         frames = count + (batch.images is not None)
         assert abs(sets * frames * (size // 4) ** 2 - 2000) <= frames * (size // 4) ** 2
         assert batch.azimuths.shape == (sets, count) and (0 <= batch.azimuths).all() and (batch.azimuths < 360).all()
