@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..nextdit import ContextDrop, MultiViewNextDiT, load_model
 from ..nextdit.text import TextEncoder, load_text_encoder
+from ..training.batches import TRAIN_PIXELS
 from ..training.sampling import noise, sample_views
 from ..training.view_batches import to_size
 from ..training.views import TEST_VIEWS, held_out_views
@@ -56,9 +57,9 @@ def numbers(azimuths: Tensor) -> Tensor:
     return (azimuths / EVERY).round().long() % TEST_VIEWS
 
 
-def held_out(count: int, size: int = 64) -> Held:
-    """Render the first `count` held-out objects."""
-    rendered = [held_out_views(i, size) for i in tqdm(range(count), desc="objects", unit="object")]
+def held_out(count: int, size: int) -> Held:
+    """Render the first `count` held-out objects at 64 px and shrink them to `size`, as training does."""
+    rendered = [held_out_views(i, TRAIN_PIXELS) for i in tqdm(range(count), desc="objects", unit="object")]
     images = to_size(np.stack([images[1] for _, _, images in rendered]), size)
     true = to_size(np.stack([views for _, views, _ in rendered]), size)
     return Held([record.caption for record, _, _ in rendered], images, true)
@@ -159,6 +160,7 @@ def captions(sample: Sampler, model: MultiViewNextDiT, count: int) -> list[Row]:
 def sizes(sample: Sampler, model: MultiViewNextDiT, count: int) -> list[Row]:
     """Return quality, the processor's seconds and memory by the number of views, with and without context drop."""
     rows: list[Row] = []
+    size = sample.held.images.shape[-1]
     for number in tqdm(NUMBERS, desc="views"):
         for drop in (None, ContextDrop(2, "linear")) if number in (8, 18) else (None,):
             azimuths = ring(number)
@@ -172,14 +174,14 @@ def sizes(sample: Sampler, model: MultiViewNextDiT, count: int) -> list[Row]:
             rows[-1] |= {key: scored[key] for key in ("azimuth within 15°", "psnr", "perceptual")}
             rows[-1] |= {"seconds": seconds, "seconds a view": seconds / number}
             rows[-1] |= {"÷ 1 view": rows[-1]["seconds a view"] / rows[0]["seconds a view"]}
-            rows[-1] |= {"operations a view ÷ 1 view": operations(model, number) / operations(model, 1)}
+            rows[-1] |= {"operations a view ÷ 1 view": operations(model, number, size) / operations(model, 1, size)}
             rows[-1] |= {"memory, MB": peak_memory(sample, model, azimuths, drop) / 1e6, "evaluations": evaluations}
     return rows
 
 
-def operations(model: MultiViewNextDiT, views: int) -> float:
+def operations(model: MultiViewNextDiT, views: int, size: int) -> float:
     """Return the network's operations a view, without context drop: with the image's frame once, and once without."""
-    grid = (64 // model.config.patch_size,) * 2
+    grid = (size // model.config.patch_size,) * 2
     return sum(views_flops(model.config, grid, frames, text=1) for frames in (views + 1, views)) / views
 
 
@@ -211,6 +213,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--text-encoder", type=Path, default=DEMO / "text_encoders" / "lumina-next-demo")
     add("--objects", type=int, default=64)
     add("--fewer", type=int, default=16, help="objects for the table of numbers of views")
+    add("--size", type=int, default=32, choices=(16, 32, 64), help="pixels a side of a view, as in training")
     add("--steps", type=int, default=10)
     add("--image-guidance", type=float, default=2.0)
     add("--text-guidance", type=float, default=2.0)
@@ -231,7 +234,7 @@ def main(arguments: list[str] | None = None) -> None:
     files = {"whole": options.model, "no azimuth": options.no_azimuth, "no cross-view": options.no_cross_view}
     how = {"dtype": getattr(torch, options.dtype), "device": options.device}
     models = {name: load_model(file, **how).eval() for name, file in files.items() if file}
-    sample = Sampler(load_text_encoder(options.text_encoder, **how), held_out(options.objects), options)
+    sample = Sampler(load_text_encoder(options.text_encoder, **how), held_out(options.objects, options.size), options)
     found: dict[str, list[Row]] = {}
     if "sources" in options.sections:
         found["Held-out objects"], views = sources(sample, models, options.objects)
@@ -241,7 +244,7 @@ def main(arguments: list[str] | None = None) -> None:
     if "numbers" in options.sections:
         fewer = Held(*(part[: options.fewer] for part in vars(sample.held).values()))
         found["Numbers of views"] = sizes(Sampler(sample.encoder, fewer, options), models["whole"], options.fewer)
-    kept = ("objects", "fewer", "steps", "image_guidance", "text_guidance", "dtype")
+    kept = ("objects", "fewer", "size", "steps", "image_guidance", "text_guidance", "dtype")
     settings = {"model": options.model.name} | {key: getattr(options, key) for key in kept}
     settings["seconds"] = round(time.monotonic() - began)
     write_results(options.results, options.name, settings, found, heading="Multi-view")

@@ -35,8 +35,8 @@ class MultiView(io.ComfyNode):
                     tooltip="Degrees around the object, counter-clockwise from above, one a view, separated by commas "
                     "or blanks; from Camera Ring, or written here. The image, if there is one, is at 0.",
                 ),
-                io.Int.Input("width", default=64, min=16, max=16384, step=8, tooltip="Width of a view, in pixels."),
-                io.Int.Input("height", default=64, min=16, max=16384, step=8, tooltip="Height of a view, in pixels."),
+                io.Int.Input("width", default=32, min=16, max=16384, step=8, tooltip="Width of a view, in pixels."),
+                io.Int.Input("height", default=32, min=16, max=16384, step=8, tooltip="Height of a view, in pixels."),
                 io.Int.Input(
                     "batch_size",
                     default=1,

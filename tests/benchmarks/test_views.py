@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.fixture(scope="module")
 def held():
-    return views.held_out(3)
+    return views.held_out(3, 32)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])

@@ -112,7 +112,7 @@ def write_untrained(models: Path) -> None:
 def write_absent_demo(models: Path) -> None:
     """The multi-view checkpoint of the box under its name, for a checkout that has not got it."""
     if not (PACK / "demo/diffusion_models" / graphs.MULTIVIEW).is_file():
-        untrained_multiview.write(models / "diffusion_models" / graphs.MULTIVIEW, {"train_tokens": "16"})
+        untrained_multiview.write(models / "diffusion_models" / graphs.MULTIVIEW, {"train_tokens": "8"})
 
 
 def write_gemma(folder: Path, hidden: int = TEXT_DIM, tokenizer: Path | None = None) -> None:

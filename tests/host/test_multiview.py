@@ -6,7 +6,7 @@ from PIL import Image
 from lumina_next.tests.host.graphs import MULTIVIEW
 from lumina_next.tests.host.test_workflows import load, saved_by, with_inputs
 
-CELL, PADDING = 64, 4
+CELL, PADDING = 128, 4
 FAST = {"steps": 2}
 
 
@@ -22,11 +22,11 @@ def test_the_ring_says_how_many_views_there_are(client, server):
         prompt = with_inputs(load("text_to_views"), "LuminaNextCameraRing", views=views)
         run = client.run(with_inputs(prompt, "KSampler", seed=views, **FAST))
         sheet = saved_by(client, run, "text_to_views")
-        assert sheet.shape == (rows * 68 - 4, 4 * 68 - 4, 3)
+        assert sheet.shape == (rows * 132 - 4, 4 * 132 - 4, 3)
         assert len(set(cells(sheet, views, 4))) == views
         (turntable,) = (i for out in run.outputs.values() for i in out["images"] if i["filename"].endswith(".webp"))
         with Image.open(server.base / "output" / turntable["subfolder"] / turntable["filename"]) as moving:
-            assert (moving.n_frames, moving.size) == (views, (64, 64))
+            assert (moving.n_frames, moving.size) == (views, (128, 128))
 
 
 def test_azimuths_may_be_written_and_come_in_their_order(client):
@@ -83,7 +83,7 @@ def test_wrong_input_is_an_error_that_helps(client):
         return run.error
 
     assert "'left', number 2, is no number" in error(with_inputs(base, "LuminaNextMultiView", azimuths="0, left"))
-    batch = base | {"90": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 5}}}
+    batch = base | {"90": {"class_type": "EmptyLatentImage", "inputs": {"width": 32, "height": 32, "batch_size": 5}}}
     assert "batch of 5, but the conditioning has 8 azimuths" in error(
         with_inputs(batch, "KSampler", latent_image=["90", 0])
     )
