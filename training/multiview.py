@@ -88,7 +88,7 @@ class MultiViewTask:
         if self.held_out is None:
             return
         full = self.options.size
-        size = next(bucket.size for bucket in view_buckets(*self.options.small, full) if spent <= bucket.ends)
+        size = next(bucket.size for bucket in view_buckets(*self.options.small, full) if min(spent, 1.0) <= bucket.ends)
         chosen = slice(0, SHOWN)
         images = to_size(self.held_out.images[chosen, 0], size)
         every = self.held_out.views.shape[1] // 8

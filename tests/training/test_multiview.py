@@ -178,3 +178,12 @@ def untrained_latent_model():
     from lumina_next.nextdit import NextDiT, NextDiTConfig
 
     return NextDiT(NextDiTConfig(dim=32, n_layers=1, n_heads=2, n_kv_heads=1, text_dim=64))
+
+
+def test_samples_are_drawn_when_more_than_the_planned_minutes_are_over(
+    views_cache, text_encoder_folder, start, tmp_path
+):
+    trainer = multiview.make_trainer(options(views_cache, text_encoder_folder, start, tmp_path, "--size", "32"))
+    trainer.task.show(trainer.run.averaged(), tmp_path / "late.png", 1.01)
+    with Image.open(tmp_path / "late.png") as picture:
+        assert picture.width == 9 * 32  # the image and eight views
