@@ -51,7 +51,8 @@ def test_runs_as_it_is(file, client):
     images = client.images(run)
     assert len(images) == len(of_class(prompt, *SAVERS))
     for image in images:
-        assert min(image.shape[:2]) >= 64 and image.std() > 1, "a picture is constant"
+        # 32: the multi-view demo, whose image is saved as it is drawn
+        assert min(image.shape[:2]) >= 32 and image.std() > 1, "a picture is constant"
     for sampler in of_class(prompt, *SAMPLERS):
         steps = run.steps(sampler)
         assert set(range(1, step_count(prompt, sampler) + 1)) <= set(steps), f"progress of node {sampler}: {steps}"
