@@ -215,7 +215,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--fewer", type=int, default=16, help="objects for the table of numbers of views")
     add("--size", type=int, default=32, choices=(16, 32, 64), help="pixels a side of a view, as in training")
     add("--steps", type=int, default=10)
-    add("--image-guidance", type=float, default=2.0)
+    add("--image-guidance", type=float, default=3.0)
     add("--text-guidance", type=float, default=2.0)
     add("--batch", type=int, default=4, help="objects at once")
     add("--device", default="cpu")
