@@ -4,6 +4,7 @@ import json
 import math
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +42,14 @@ class ViewBucket:
 def view_buckets(quarter: float, half: float, full: int = TRAIN_PIXELS) -> tuple[ViewBucket, ...]:
     """Return the shapes of a run: a quarter of the size `full` until `quarter` (0 to 1), then half of it until `half`.
 
-    Half the size costs a quarter, and what an azimuth turns is seen at 16 px already. The paper's stages (section 5.1)
-    are a size, then more views; here all numbers of views are mixed from the start.
+    Half the size costs a quarter, and how an azimuth turns an object is seen at 16 px already. The paper's stages
+    (section 5.1) are a size, then more views; here all numbers of views are mixed from the start.
     """
     shares = {4: 0.7, 8: 0.15, 2: 0.05, 3: 0.05, 6: 0.05}
     edges = (0.0, quarter, half, 1.0)
     return tuple(
         ViewBucket(views, full // part, share, begins, ends, full)
-        for part, begins, ends in zip((4, 2, 1), edges, edges[1:], strict=False)
+        for part, (begins, ends) in zip((4, 2, 1), pairwise(edges), strict=True)
         if ends > begins
         for views, share in shares.items()
     )
@@ -149,9 +150,7 @@ class ViewBatches:
             common=part >= COMMON,
         )
 
-    def item(
-        self, count: int, with_image: bool, chance: random.Random
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    def item(self, count: int, with_image: bool, chance: random.Random) -> Item:
         """Return views (count, S, S, 3), relative azimuths (count,), a condition image (S, S, 3) and a prompt."""
         objects = self.objects
         number = chance.randrange(len(objects.captions))
