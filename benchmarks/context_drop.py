@@ -2,7 +2,7 @@
 
 Every window, fade and side of RoPE to pool on, at 1×, 2× and 4×. Writes benchmarks/results/context_drop.*, the plot
 docs/pictures/context_drop.svg (the paper's figure 9b) and the tables in docs/context_drop.md; under another --name the
-document stays as it is.
+document stays as it is. Sizes that are not asked for keep what an earlier run found.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from ..nextdit.rope import DEFAULT
 from .metrics import mean, psnr
 from .options import ROOT, add_options, open_bench
 from .plot import Series, write_plot
-from .report import fill_document, table, write_results
+from .report import fill_document, stored_results, table, told, write_results
 from .sections import BASE, Bench, Row, summary
 from .sizes import prompt_count, scaling, timed
 
@@ -43,15 +43,17 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     bench, settings = open_bench(options)
     settings["rope"] = options.rope
-    results, start = {}, time.monotonic()
+    said, results = stored_results(options.results, options.name)
     for size in (progress := tqdm(options.sizes)):
         progress.set_postfix_str(size)
-        results[size] = measure(bench, size, options, prompt_count(options.prompts, size))
-        settings["seconds"] = round(time.monotonic() - start)
-        write_results(options.results, options.name, settings, results)
+        start, count = time.monotonic(), prompt_count(options.prompts, size)
+        results[size] = measure(bench, size, options, count)
+        said[size] = told(settings | {"prompts": count, "seconds": round(time.monotonic() - start)})
+        results = {key: results[key] for key in FACTORS if key in results}
+        write_results(options.results, options.name, said, results)
+        if options.name == "context_drop":
+            fill_document(options.document, {size: f"{table(results[size])}\n\nMeasured with {said[size]}."})
     write_plot(options.pictures / f"{options.name}.svg", [panel(size, rows) for size, rows in results.items()])
-    if options.name == "context_drop":
-        fill_document(options.document, {size: table(rows) for size, rows in results.items()})
 
 
 def measure(bench: Bench, size: str, options: argparse.Namespace, count: int) -> list[Row]:

@@ -5,7 +5,6 @@ sections keep what an earlier run found.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from . import sections
 from .bars import bars
 from .options import ROOT, add_options, open_bench
-from .report import fill_document, table, write_grid, write_results
+from .report import fill_document, stored_results, table, told, write_grid, write_results
 from .sections import Bench
 
 SECTIONS = {
@@ -44,17 +43,13 @@ def main(arguments: list[str] | None = None) -> None:
         for title, run in SECTIONS.items()
         if not options.only or any(word.lower() in title.lower() for word in options.only)
     }
-    file = options.results / f"{options.name}.json"
-    stored = (
-        json.loads(file.read_text("utf-8")) if options.only and file.is_file() else {"settings": {}, "sections": {}}
-    )
-    results, said = stored["sections"], stored["settings"]
+    said, results = stored_results(options.results, options.name) if options.only else ({}, {})
     for title, run in (progress := tqdm(wanted.items())):
         progress.set_postfix_str(title)
         start = time.monotonic()
         results[title] = run(bench)
         settings["seconds"] = round(time.monotonic() - start)
-        said[title] = ", ".join(f"{key} {value}" for key, value in settings.items())
+        said[title] = told(settings)
         write_results(options.results, options.name, said, results, bars(results))
     draw_grids(bench, options.pictures, options.name)
     if options.name == "quality":

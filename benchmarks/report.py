@@ -16,7 +16,7 @@ from ..training.pictures import to_pixels
 UNITS = {"identity": "%", "one object": "%", "psnr": "dB", "both, in order": "%", "left": "%", "right": "%"}
 UNITS |= {"dropped": "%", "lost": "dB"}
 HEADS = {"psnr": "PSNR", "perceptual": "perceptual (GMSD) ↓", "sharpness": "sharpness ÷ true", "edges": "edges ↓"}
-HEADS |= {"above default": "GMSD − default's"}
+HEADS |= {"above default": "GMSD − default's", "above bicubic": "GMSD − bicubic's"}
 
 
 def cell(value: Any) -> str:
@@ -56,6 +56,18 @@ def write_results(
     parts += [table(reached)] if reached else []
     parts += [f"## {title}\n\n{table(rows)}" for title, rows in sections.items()]
     (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n", "utf-8")
+
+
+def stored_results(folder: Path, name: str) -> tuple[dict[str, str], dict[str, list[dict]]]:
+    """Return how each section of name.json was measured, and its rows; both empty without such a file."""
+    file = folder / f"{name}.json"
+    content = json.loads(file.read_text("utf-8")) if file.is_file() else {"settings": {}, "sections": {}}
+    return content["settings"], content["sections"]
+
+
+def told(settings: dict[str, Any]) -> str:
+    """Return settings as a line of text."""
+    return ", ".join(f"{key} {value}" for key, value in settings.items())
 
 
 def fill_document(file: Path, tables: dict[str, str]) -> None:

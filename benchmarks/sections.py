@@ -37,16 +37,30 @@ class Bench:
     def train_tokens(self) -> int:
         return BASE // self.model.config.patch_size
 
-    def draw(self, prompts: list[str], height: int = BASE, width: int = BASE, *, seed: int = 0, **options) -> Tensor:
-        """Return samples (N, 3, height, width) of prompts; sample i has seed 1000·seed + i."""
+    def draw(
+        self,
+        prompts: list[str],
+        height: int = BASE,
+        width: int = BASE,
+        *,
+        seed: int = 0,
+        x: Tensor | None = None,
+        **options,
+    ) -> Tensor:
+        """Return samples (N, 3, height, width) of prompts, from x or, of sample i, noise of seed 1000·seed + i."""
         chosen = {"steps": self.steps, "guidance": self.guidance, "method": self.method, "schedule": self.schedule}
         chosen.update(options)
-        x = noise(range(1000 * seed, 1000 * seed + len(prompts)), height, width)
+        x = noise(range(1000 * seed, 1000 * seed + len(prompts)), height, width) if x is None else x
         rows = range(0, len(prompts), self.batch)
         drawn = [
             sample(self.model, self.encoder, prompts[i : i + self.batch], x[i : i + self.batch], **chosen) for i in rows
         ]
         return torch.cat(drawn).float().cpu()
+
+    def redraw(self, pictures: Tensor, prompts: list[str], begin: float, *, seed: int = 0, **options) -> Tensor:
+        """Return samples that start at t = `begin` from pictures (N, 3, H, W) and noise, mixed as the flow would."""
+        x = noise(range(1000 * seed, 1000 * seed + len(prompts)), *pictures.shape[-2:])
+        return self.draw(prompts, x=begin * pictures + (1 - begin) * x, begin=begin, **options)
 
     def measures(self, samples: Tensor, concepts: list[int], colour: int = -1) -> dict[str, Tensor]:
         """Return every measure of each of the square samples of concepts, numbers or booleans (N,)."""

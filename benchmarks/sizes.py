@@ -1,6 +1,7 @@
 """Score every RoPE method above the training size: `python -m lumina_next.benchmarks.sizes`.
 
-Writes benchmarks/results/sizes.*, picture grids, and the tables in docs/larger_sizes.md. Also the search for a method's
+Writes benchmarks/results/sizes.*, picture grids, and the tables in docs/larger_sizes.md; sizes that are not asked for
+keep what an earlier run found. Also the search for a method's
 options: `--name search --sizes 2× --rope interpolation time_aware_late time_aware_late,return_from=0.5 …`, where
 `proportional` and `per_axis` can follow a method too; under another name the document stays as it is.
 """
@@ -17,15 +18,17 @@ from tqdm import tqdm
 from ..cli.options import named_values
 from ..nextdit import RopeScaling
 from ..nextdit.rope import DEFAULT, METHODS, scale_factor
-from .bars import size_bars
+from .bars import AGAIN, size_bars
 from .metrics import mean, objects
 from .options import ROOT, add_options, open_bench
-from .report import fill_document, table, write_grid, write_results
+from .report import fill_document, stored_results, table, told, write_grid, write_results
 from .sections import BASE, Bench, Row, summary
 
 SIZES = {"1.5×": (96, 96), "2×": (128, 128), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
 PROMPTS = ("12", "2×=104", "4×=4")
+BICUBIC = "1× sample, bicubic"
 SHOWN = 8  # pictures a row of a grid
+BEGIN, PASS_STEPS = 0.7, 3  # when the passes after the first begin (t), and their steps; in ComfyUI a denoise of 0.3
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -42,17 +45,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     bench, settings = open_bench(options)
-    results, start = {}, time.monotonic()
+    said, results = stored_results(options.results, options.name)
     for size in (progress := tqdm(options.sizes)):
         progress.set_postfix_str(size)
         specs = options.rope if size.endswith("×") else wide_specs(options.rope)
-        results[size] = measure(bench, size, specs, prompt_count(options.prompts, size))
-        settings["seconds"] = round(time.monotonic() - start)
-        write_results(options.results, options.name, settings, results, size_bars(results))
+        start, count = time.monotonic(), prompt_count(options.prompts, size)
+        results[size] = measure(bench, size, specs, count)
+        said[size] = told(settings | {"prompts": count, "seconds": round(time.monotonic() - start)})
+        results = {key: results[key] for key in SIZES if key in results}
+        write_results(options.results, options.name, said, results, size_bars(results))
+        if options.name == "sizes":
+            fill_document(options.document, {size: f"{table(results[size])}\n\nMeasured with {said[size]}."})
         rows = [picture[:SHOWN] for key, picture in bench.pictures.items() if key.startswith(f"{size} ")]
         write_grid(options.pictures / f"{options.name}-{size.replace('×', 'x').replace(':', '-')}.png", rows, SHOWN)
-    if options.name == "sizes":
-        fill_document(options.document, {size: table(rows) for size, rows in results.items()})
 
 
 def prompt_count(texts: list[str], size: str) -> int:
@@ -78,7 +83,11 @@ def scaling(spec: str, height: int, width: int, bench: Bench) -> RopeScaling:
 
 
 def measure(bench: Bench, size: str, specs: list[str], count: int) -> list[Row]:
-    """Return a row for each method, after two of the model's own 1× sample enlarged where the picture is square."""
+    """Return a row for each method.
+
+    Before them, for square pictures, two of the model's own 1× sample enlarged; after them two of that sample drawn
+    over, a second pass.
+    """
     height, width = SIZES[size]
     prompts, concepts = bench.truth.prompts(count)
     drawn: dict[str, tuple[Tensor, float]] = {}
@@ -90,6 +99,9 @@ def measure(bench: Bench, size: str, specs: list[str], count: int) -> list[Row]:
             drawn[f"1× sample, {mode}"] = F.interpolate(small, (height, width), mode=mode, **corners), seconds
     for spec in specs:
         drawn[spec] = timed(bench, prompts, height, width, rope=scaling(spec, height, width, bench))
+    if height == width:
+        for spec in (name for name in ("interpolation", DEFAULT) if name in specs):
+            drawn[f"{AGAIN}, {spec}"] = passes(bench, prompts, drawn[BICUBIC][1], small, height, spec)
     measured = {}
     for name, (pictures, _) in drawn.items():
         bench.pictures[f"{size} {name}"] = pictures
@@ -105,6 +117,22 @@ def timed(bench: Bench, prompts: list[str], height: int, width: int, **options) 
     return torch.cat(pictures).clamp(-1, 1), seconds / (len(prompts) * bench.seeds)
 
 
+def passes(
+    bench: Bench, prompts: list[str], seconds: float, pictures: Tensor, side: int, spec: str
+) -> tuple[Tensor, float]:
+    """Return 1× samples, which took `seconds` each, drawn over at twice their size and again up to `side`, clipped,
+    and the seconds that one took."""
+    start = time.perf_counter()
+    while (reached := pictures.shape[-1]) < side:
+        now = min(2 * reached, side)
+        large = F.interpolate(pictures, (now, now), mode="bicubic", align_corners=False)
+        rope = scaling(spec, now, now, bench)
+        by_seed = enumerate(large.chunk(bench.seeds))
+        drawn = [bench.redraw(x, prompts, BEGIN, seed=seed, steps=PASS_STEPS, rope=rope) for seed, x in by_seed]
+        pictures = torch.cat(drawn).clamp(-1, 1)
+    return pictures, seconds + (time.perf_counter() - start) / len(pictures)
+
+
 def measures(bench: Bench, pictures: Tensor, concepts: list[int]) -> dict[str, Tensor]:
     """Return the measures of square pictures, or, of wide ones, of the square around what stands in them."""
     if pictures.shape[-1] == pictures.shape[-2]:
@@ -116,10 +144,11 @@ def measures(bench: Bench, pictures: Tensor, concepts: list[int]) -> dict[str, T
 
 
 def row(name: str, measured: dict[str, dict[str, Tensor]], seconds: float) -> Row:
-    """Return one method's row; with the default's measured too, also how much its GMSD is above the default's."""
+    """Return one method's row; also how much its GMSD is above the default's and bicubic's, where they are measured."""
     found: Row = {"method": name, **summary(measured[name])}
-    if DEFAULT in measured:
-        found["above default"] = mean(measured[name]["perceptual"] - measured[DEFAULT]["perceptual"])
+    for other, key in ((DEFAULT, "above default"), (BICUBIC, "above bicubic")):
+        if other in measured:
+            found[key] = mean(measured[name]["perceptual"] - measured[other]["perceptual"])
     return {**found, "seconds": seconds}
 
 

@@ -104,12 +104,13 @@ class Sampler:
         azimuths: Tensor,
         count: int,
         *,
-        image: bool = True,
+        image: bool | Tensor = True,
         text: bool = False,
         **more: Any,
     ) -> Tensor:
-        """Return views (count, N, 3, S, S) in float32 of the first `count` objects."""
+        """Return views (count, N, 3, S, S) in float32 of the first `count` objects, from their images or others."""
         size, drawn = self.held.images.shape[-1], []
+        images = {True: self.held.images, False: None}[image] if isinstance(image, bool) else image
         for start in range(0, count, self.options.batch):
             rows = range(start, min(start + self.options.batch, count))
             x = noise([1000 * row + view for row in rows for view in range(len(azimuths))], size, size)
@@ -120,7 +121,7 @@ class Sampler:
                 prompts,
                 azimuths.expand(len(rows), -1),
                 x.unflatten(0, (len(rows), -1)),
-                image=self.held.images[rows] if image else None,
+                image=None if images is None else images[rows],
                 steps=self.options.steps,
                 text_guidance=self.options.text_guidance,
                 image_guidance=self.options.image_guidance,
@@ -151,10 +152,13 @@ def sources(sample: Sampler, models: dict[str, MultiViewNextDiT], count: int) ->
 
 
 def captions(sample: Sampler, model: MultiViewNextDiT, count: int) -> list[Row]:
-    """Return the row of views drawn from captions alone, which leave shape and first azimuth open."""
+    """Return rows of views from captions alone, which leave shape and first azimuth open: at once and in two runs."""
     azimuths = ring(VIEWS)
     views = sample(model, azimuths, count, image=False, text=True)
-    return [{"drawn from": "caption", **measures(sample.held, views, azimuths, relative=True)}]
+    first = sample(model, torch.zeros(1), count, image=False, text=True)[:, 0].clamp(-1, 1)
+    others = sample(model, azimuths, count, image=first, text=True)
+    found = {"caption": views, "caption: one view first, then from that and the caption": others}
+    return [{"drawn from": how, **measures(sample.held, x, azimuths, relative=True)} for how, x in found.items()]
 
 
 def sizes(sample: Sampler, model: MultiViewNextDiT, count: int) -> list[Row]:

@@ -3,8 +3,10 @@
 import argparse
 import logging
 import os
+import sys
 from collections import deque
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
@@ -96,11 +98,13 @@ def paint_with_ray(options: argparse.Namespace, jobs: list[argparse.Namespace]) 
         ray.init(**where, log_to_driver=False, logging_level=logging.WARNING)
     except ConnectionError as error:
         raise ValueError(f"no Ray cluster answers at {options.ray}: {last_line(error)}") from error
+    files = sys.stdout
     try:
-        count, per_worker = share(ray.cluster_resources(), options.workers)
-        crew = Crew(options, min(count, len(jobs)), ray, per_worker)
-        for job, pixels in tqdm(crew.pictures(jobs), total=len(jobs), unit="picture"):
-            write([pixels], job)
+        with redirect_stdout(sys.stderr):  # where Ray tells of workers that die; files' names go to the other
+            count, per_worker = share(ray.cluster_resources(), options.workers)
+            crew = Crew(options, min(count, len(jobs)), ray, per_worker)
+            for job, pixels in tqdm(crew.pictures(jobs), total=len(jobs), unit="picture"):
+                write([pixels], job, files)
     finally:
         ray.shutdown()
     if crew.failed:

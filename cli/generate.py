@@ -2,10 +2,9 @@
 
 import argparse
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from .cluster import check_ray, paint_with_ray
 from .painting import DTYPES, Studio, dropping, find_device, grid, scaling, seeds
@@ -120,14 +119,13 @@ def run(options: argparse.Namespace) -> None:
                 write(pictures, job)
 
 
-def write(pictures: "Tensor | list[Tensor]", job: argparse.Namespace) -> None:
-    """Write a job's pictures (3, H, W) and print their files."""
+def write(pictures: "Tensor | list[Tensor]", job: argparse.Namespace, out: TextIO | None = None) -> None:
+    """Write a job's pictures (3, H, W) and print their files to `out`, by default the standard output."""
     from .png import write_png
 
     for pixels, seed, file in zip(pictures, seeds(job), outputs(job.output, seeds(job)), strict=True):
         write_png(file, pixels, parameters(job, seed))
-        sys.stdout.write(f"{file}\n")
-        sys.stdout.flush()
+        print(file, file=out, flush=True)
 
 
 def latent_channels(path: Path) -> int:

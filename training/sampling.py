@@ -31,9 +31,13 @@ def sample(
     guidance: float = 1.0,
     rope: RopeScaling | None = None,
     drop: ContextDrop | None = None,
+    begin: float = 0.0,
     **parameters: float,
 ) -> Tensor:
-    """Integrate from noise x (B, C, H, W) to pictures of the prompts; `parameters` are the schedule's."""
+    """Integrate from x (B, C, H, W), noise or what stands at t = `begin`, to pictures of the prompts.
+
+    The schedule, of which `parameters` are the options, is squeezed into the time that is left.
+    """
     dtype, device = model.x_embedder.weight.dtype, model.x_embedder.weight.device
     guided = guidance != 1.0
     text, mask = encoder([*prompts, *([""] * len(prompts) if guided else [])])
@@ -44,7 +48,8 @@ def sample(
         v = model(x.repeat(rows, 1, 1, 1), t.expand(len(x)).repeat(rows), text, mask, rope=rope, drop=drop)
         return guide(*v.chunk(2), guidance) if guided else v
 
-    return integrate(velocity, x, times(schedule, steps, **parameters).to(device), method)
+    grid = begin + (1 - begin) * times(schedule, steps, **parameters)
+    return integrate(velocity, x, grid.to(device), method)
 
 
 @torch.inference_mode()

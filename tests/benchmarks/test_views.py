@@ -67,7 +67,7 @@ def test_it_writes_tables_and_pictures(tmp_path, monkeypatch):
     more += ["--objects", "2", "--fewer", "1", "--steps", "1", "--document", str(tmp_path / "multi_view.md")]
     views.main([*more, "--results", str(tmp_path), "--pictures", str(tmp_path)])
     found = json.loads((tmp_path / "views.json").read_text("utf-8"))["sections"]
-    assert [len(rows) for rows in found.values()] == [5, 1, 3]
+    assert [len(rows) for rows in found.values()] == [5, 2, 3]
     first, many, dropped = found["Numbers of views"]
     assert first["÷ 1 view"] == 1 and many["views"] == 8 and dropped["context drop"] == "2 × 2, linear"
     assert many["operations a view ÷ 1 view"] > 1 and dropped["memory, MB"] > 0

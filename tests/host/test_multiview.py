@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from lumina_next.tests.host.graphs import MULTIVIEW
-from lumina_next.tests.host.test_workflows import load, saved_by, with_inputs
+from lumina_next.tests.host.test_workflows import load, of_class, saved_by, with_inputs
 
 CELL, PADDING = 128, 4
 FAST = {"steps": 2}
@@ -15,6 +15,12 @@ def cells(sheet: np.ndarray, views: int, columns: int) -> list[bytes]:
     step = CELL + PADDING
     places = [divmod(i, columns) for i in range(views)]
     return [sheet[row * step :, column * step :][:CELL, :CELL].tobytes() for row, column in places]
+
+
+def with_cameras(prompt: dict, **inputs) -> dict:
+    """A copy of the prompt with inputs of the node changed that hands all cameras to the sampler, not one."""
+    (node,) = (n for n in of_class(prompt, "LuminaNextMultiView") if "image" in prompt[n]["inputs"])
+    return prompt | {node: prompt[node] | {"inputs": prompt[node]["inputs"] | inputs}}
 
 
 def test_the_ring_says_how_many_views_there_are(client, server):
@@ -31,7 +37,7 @@ def test_the_ring_says_how_many_views_there_are(client, server):
 
 def test_azimuths_may_be_written_and_come_in_their_order(client):
     def views(azimuths: str) -> list[bytes]:
-        prompt = with_inputs(load("text_to_views"), "LuminaNextMultiView", azimuths=azimuths)
+        prompt = with_cameras(load("text_to_views"), azimuths=azimuths)
         run = client.run(with_inputs(prompt, "KSampler", cfg=1.0, steps=1))
         return cells(saved_by(client, run, "text_to_views"), 3, 4)
 
@@ -82,7 +88,7 @@ def test_wrong_input_is_an_error_that_helps(client):
         assert run.status == "error"
         return run.error
 
-    assert "'left', number 2, is no number" in error(with_inputs(base, "LuminaNextMultiView", azimuths="0, left"))
+    assert "'left', number 2, is no number" in error(with_cameras(base, azimuths="0, left"))
     batch = base | {"90": {"class_type": "EmptyLatentImage", "inputs": {"width": 32, "height": 32, "batch_size": 5}}}
     assert "batch of 5, but the conditioning has 8 azimuths" in error(
         with_inputs(batch, "KSampler", latent_image=["90", 0])

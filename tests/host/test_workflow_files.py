@@ -37,6 +37,13 @@ def test_nodes_exist_and_have_numeric_ids(server, file):
 
 
 @every_file
+def test_values_with_names_are_those_without(file):
+    for node in nodes_of(file):
+        if named := node.get("widgets_values_named"):
+            assert list(named.values()) == node["widgets_values"], node["type"]
+
+
+@every_file
 def test_nodes_do_not_overlap(file):
     boxes = [(node["title"] if "title" in node else node["type"], box(node)) for node in nodes_of(file)]
     for i, (name, (left, top, right, bottom)) in enumerate(boxes):
