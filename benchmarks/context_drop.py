@@ -24,6 +24,7 @@ from .sizes import prompt_count, scaling, timed
 
 FACTORS = {"1×": 1, "2×": 2, "4×": 4}
 PROMPTS = ("24", "4×=4")
+LATE = 0.2  # when a drop that leaves the first steps alone begins (t)
 KEPT = ("identity", "one object", "psnr", "perceptual", "edges")
 
 
@@ -66,16 +67,20 @@ def measure(bench: Bench, size: str, options: argparse.Namespace, count: int) ->
     rows = [
         row(bench, "none", "", "", whole, whole, concepts) | {"dropped": 0.0, "seconds": whole_seconds, "times": 1.0}
     ]
-    for window in options.windows:
-        for fade in FADES:
-            for before in (False, True):
-                drop = ContextDrop(window, fade, before_rope=before)
-                pictures, seconds = timed(bench, prompts, side, side, **drawing, drop=drop)
-                where = "before RoPE" if before else "after RoPE"
-                found = row(bench, f"{window} × {window}", fade, where, pictures, whole, concepts)
-                share = dropped(drop, side // bench.model.config.patch_size, bench)
-                rows.append(found | {"dropped": share, "seconds": seconds, "times": whole_seconds / seconds})
+    for drop in ways(options.windows):
+        pictures, seconds = timed(bench, prompts, side, side, **drawing, drop=drop)
+        fade = f"{drop.fade}, from t = {drop.start:g}" if drop.start else drop.fade
+        where = "before RoPE" if drop.before_rope else "after RoPE"
+        found = row(bench, f"{drop.window} × {drop.window}", fade, where, pictures, whole, concepts)
+        share = dropped(drop, side // bench.model.config.patch_size, bench)
+        rows.append(found | {"dropped": share, "seconds": seconds, "times": whole_seconds / seconds})
     return rows
+
+
+def ways(windows: list[int]) -> list[ContextDrop]:
+    """Return every way to drop that is measured."""
+    early = [ContextDrop(w, fade, before_rope=where) for w in windows for fade in FADES for where in (False, True)]
+    return [*(ContextDrop(w, "linear", start=LATE) for w in windows), *early]
 
 
 def row(bench: Bench, window: str, fade: str, where: str, pictures: Tensor, whole: Tensor, concepts: list[int]) -> Row:

@@ -126,7 +126,7 @@ def test_one_command_writes_the_context_drop_tables_and_plot(tmp_path, checkpoin
     context_drop.main([*checkpoint, *options])
     rows = json.loads((tmp_path / "context_drop.json").read_text("utf-8"))["sections"]["1×"]
     ways = [(row["window"], row["fade"], row["pooled"]) for row in rows]
-    assert ways == [("none", "", "")] + [
+    assert ways == [("none", "", ""), ("2 × 2", "linear, from t = 0.2", "after RoPE")] + [
         ("2 × 2", fade, f"{where} RoPE") for fade in ("linear", "none") for where in ("after", "before")
     ]
     assert rows[0]["lost"]["value"] == 0 and all(row["seconds"] > 0 for row in rows)
