@@ -73,6 +73,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="average keys and values over windows of tokens: linear (in fewer layers as the picture emerges) or none "
         "(in all layers always), FADE or FADE,key=value: linear,window=2,start=0,end=1",
     )
+    add(
+        "--second-pass",
+        type=float,
+        metavar="DENOISE",
+        help="above the training size: paint at that size, enlarge, and paint over with this much of the noise and "
+        "of the steps, 0.3 for example; quicker than one pass",
+    )
     add("--train-size", type=int, help="side in pixels of the training images; default 1024, for pixel-space models 64")
     add("--seed", type=int, default=0)
     add("--batch", type=int, default=1, help="pictures at once, of the seeds that follow")
@@ -158,6 +165,8 @@ def check(options: argparse.Namespace, channels: int) -> None:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if options.channels is not None and not 1 <= options.channels <= channels:
         raise ValueError(f"--channels must be between 1 and the model's {channels}, got {options.channels}")
+    if options.second_pass is not None and not 0 < options.second_pass < 1:
+        raise ValueError(f"--second-pass must be between 0 and 1, got {options.second_pass:g}")
     if not 0 <= options.seed < 2**63:
         raise ValueError(f"--seed must be between 0 and 2**63 - 1, got {options.seed}")
     if options.vae is not None and not options.vae.exists():

@@ -68,22 +68,38 @@ class Studio:
         The job's models, type and device are those of the studio. Raises ValueError if the result is not finite.
         """
         import torch
+        from torch.nn.functional import interpolate
 
         from ..nextdit.vae import SCALING
 
-        scale = 8 if self.options.vae else 1
-        size = 4 if self.options.vae else 3, -(-job.height // scale), -(-job.width // scale)
-        # On the CPU, so that a seed means the same picture on every device.
-        noise = torch.stack([torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds(job)])
+        channels, scale = (4, 8) if self.options.vae else (3, 1)
+        size = -(-job.height // scale), -(-job.width // scale)
+
+        def noise(*size: int) -> "Tensor":  # on the CPU, so that a seed means the same picture on every device
+            generators = [torch.Generator().manual_seed(seed) for seed in seeds(job)]
+            return torch.stack([torch.randn(channels, *size, generator=g) for g in generators]).to(self.device)
+
         with torch.inference_mode():
             prompts = [job.prompt] if job.cfg == 1 else [job.prompt, job.negative]
             text, mask = self.encoder()(prompts)  # (1 or 2, L, D): with guidance, that of the negative prompt too
-            x = sample(self.network(), noise.to(self.device), text, mask, job, reporting)
+            follow, x, begin = partial(sample, self.network(), text, mask, job, reporting), noise(*size), 0.0
+            if first := first_size(job, size, job.train_size // scale):
+                begin = 1 - job.second_pass
+                x = (1 - begin) * x + begin * interpolate(follow(noise(*first)), size, mode="bicubic")
+            x = follow(x, begin)
             if self.options.vae:
                 x = self.decoder()(x / SCALING)
         if not x.isfinite().all():
             raise ValueError("the picture has NaN or infinite values; try --dtype fp32, or bf16 instead of fp16")
         return x[:, :, : job.height, : job.width]
+
+
+def first_size(job: argparse.Namespace, size: tuple[int, int], train_size: int) -> tuple[int, int] | None:
+    """Return height and width of a job's first pass, of the area seen in training; None if there is one pass only."""
+    factor = (size[0] * size[1]) ** 0.5 / train_size
+    if job.second_pass is None or factor <= 1:
+        return None
+    return max(1, round(size[0] / factor)), max(1, round(size[1] / factor))
 
 
 def seeds(job: argparse.Namespace) -> list[int]:
@@ -103,13 +119,17 @@ def find_device(name: str | None) -> "torch.device":
         raise ValueError(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
-def grid(options: argparse.Namespace) -> "Tensor":
-    """Return the times of `--schedule NAME,key=value,…` and `--steps`, after a check of `--method`."""
+def grid(options: argparse.Namespace, begin: float = 0.0) -> "Tensor":
+    """Return the times of `--schedule NAME,key=value,…` and `--steps`, after a check of `--method`.
+
+    From `begin` on it is the same curve in less time, and the steps are as many fewer.
+    """
     from ..samplers import stages, times
 
     stages(options.method)
     name, values = named_values("--schedule", options.schedule)
-    return times(name, options.steps, **values)
+    steps = max(1, round((1 - begin) * options.steps)) if begin else options.steps
+    return begin + (1 - begin) * times(name, steps, **values)
 
 
 def scaling(options: argparse.Namespace, tokens: tuple[int, int], train_tokens: int) -> "RopeScaling":
@@ -139,23 +159,24 @@ def dropping(options: argparse.Namespace) -> "ContextDrop | None":
 
 def sample(
     model: "NextDiT",
-    noise: "Tensor",
     text: "Tensor",
     mask: "Tensor",
     options: argparse.Namespace,
-    reporting: bool = True,
+    reporting: bool,
+    x: "Tensor",
+    begin: float = 0.0,
 ) -> "Tensor":
-    """Follow the flow from noise (B, C, h, w) to data; both halves of the guidance run in one batch."""
+    """Follow the flow from x (B, C, h, w) at t = `begin` to data; both halves of the guidance run in one batch."""
     from tqdm import tqdm
 
     from ..samplers import guide, integrate
 
-    times = grid(options)
-    width = model.config.patch_size * (1 if noise.shape[1] == 3 else 8)  # of a token, in pixels
-    tokens = -(-options.height // width), -(-options.width // width)
-    rope = scaling(options, tokens, round(options.train_size / width))
+    times = grid(options, begin)
+    patch = model.config.patch_size
+    tokens = -(-x.shape[2] // patch), -(-x.shape[3] // patch)
+    rope = scaling(options, tokens, round(options.train_size / (patch * (1 if x.shape[1] == 3 else 8))))
     network = partial(shared(model), rope=rope, drop=dropping(options))
-    text, mask = (part.repeat_interleave(len(noise), dim=0) for part in (text, mask))  # (B or 2B, L, …)
+    text, mask = (part.repeat_interleave(len(x), dim=0) for part in (text, mask))  # (B or 2B, L, …)
 
     def velocity(x: "Tensor", t: "Tensor") -> "Tensor":
         if options.cfg == 1:
@@ -163,5 +184,5 @@ def sample(
         both = network(x.repeat(2, 1, 1, 1), t.expand(2 * len(x)).to(x.device), text, mask)
         return guide(*both.chunk(2), options.cfg, options.channels)
 
-    with tqdm(total=options.steps, unit="step", disable=not reporting) as bar:
-        return integrate(velocity, noise, times, options.method, on_step=lambda *_: bar.update())
+    with tqdm(total=len(times) - 1, unit="step", disable=not reporting) as bar:
+        return integrate(velocity, x, times, options.method, on_step=lambda *_: bar.update())

@@ -50,6 +50,7 @@ def test_makes_a_picture_that_tells_how_it_was_made(capsys):
         "channels": None,
         "rope": "time_aware_late",
         "context_drop": None,
+        "second_pass": None,
         "train_size": 64,
         "seed": 7,
         "dtype": None,
@@ -90,6 +91,27 @@ def test_above_the_training_size_rope_is_scaled_as_asked():
     assert (pixels("small.png") - expected).abs().max() > 10
 
 
+def test_a_second_pass_paints_over_the_first():
+    size = ("--width", "128", "--height", "96", "--cfg", "1", "--schedule", "uniform", "--dtype", "fp32")
+    model = load_model(DEMO / "diffusion_models" / "lumina-next-demo.safetensors", dtype=torch.float32)
+    text, _ = load_text_encoder(DEMO / "text_encoders" / "lumina-next-demo")(["fox"])
+    noise = [torch.randn(1, 3, *s, generator=torch.Generator().manual_seed(0)) for s in ((55, 74), (96, 128))]
+    x, rope = noise[0], RopeScaling("interpolation", (14 * 19) ** 0.5 / 16, 16)
+    with torch.inference_mode():
+        for t in (0.0, 0.5):
+            x = x + 0.5 * model(x, torch.tensor([t]), text, rope=rope)
+        x = 0.5 * noise[1] + 0.5 * torch.nn.functional.interpolate(x, (96, 128), mode="bicubic")
+        rope = RopeScaling("interpolation", (96 * 128) ** 0.5 / 64, 16)
+        x = x + 0.5 * model(x, torch.tensor([0.5]), text, rope=rope)
+    expected = ((x[0].clamp(-1, 1) + 1) * 127.5).round().int().permute(1, 2, 0)
+    generate("fox", *size, "--rope", "interpolation", "--second-pass", "0.5")
+    assert (pixels("lumina-next.png") - expected).abs().max() <= 1
+    plain = ("fox", "--dtype", "fp32", "-o")
+    generate(*plain, "one.png")
+    generate(*plain, "same.png", "--second-pass", "0.5")  # at the training size there is nothing to do
+    assert torch.equal(pixels("one.png"), pixels("same.png"))
+
+
 def test_a_batch_is_the_pictures_of_its_seeds():
     generate("a fox", "--batch", "2", "--seed", "3", "--dtype", "fp32", "-o", "fox.png")
     assert sorted(file.name for file in Path().iterdir()) == ["fox-3.png", "fox-4.png"]
@@ -126,6 +148,7 @@ def test_without_guidance_the_negative_prompt_has_no_part():
         (["--context-drop", "quadratic"], "quadratic"),
         (["--context-drop", "none,share=1"], "--context-drop knows window, start and end, got share"),
         (["--context-drop", "none,window=1.5"], "a whole number of tokens for its window, got 1.5"),
+        (["--second-pass", "1"], "--second-pass must be between 0 and 1, got 1"),
         (["--train-size", "0"], "--train-size must be at least 1, got 0"),
         (["--schedule", "rational,alpha"], "--schedule wants NAME,key=number"),
         (["--schedule", "rational,beta=1"], "no parameter beta"),
