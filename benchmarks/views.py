@@ -110,7 +110,7 @@ class Sampler:
     ) -> Tensor:
         """Return views (count, N, 3, S, S) in float32 of the first `count` objects, from their images or others."""
         size, drawn = self.held.images.shape[-1], []
-        images = {True: self.held.images, False: None}[image] if isinstance(image, bool) else image
+        images = image if isinstance(image, Tensor) else self.held.images if image else None
         for start in range(0, count, self.options.batch):
             rows = range(start, min(start + self.options.batch, count))
             x = noise([1000 * row + view for row in rows for view in range(len(azimuths))], size, size)

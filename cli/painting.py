@@ -87,6 +87,7 @@ class Studio:
                 begin = 1 - job.second_pass
                 x = (1 - begin) * x + begin * interpolate(follow(noise(*first)), size, mode="bicubic")
             x = follow(x, begin)
+            del follow  # and with it the network, unless it is kept
             if self.options.vae:
                 x = self.decoder()(x / SCALING)
         if not x.isfinite().all():
