@@ -125,9 +125,9 @@ def test_a_batch_is_the_pictures_of_its_seeds():
 def test_latents_are_decoded_and_cropped(latent_model, vae):
     generate("a fox", "--model", latent_model, "--vae", vae, "--width", "50", "--height", "34", "--channels", "3")
     assert pixels("lumina-next.png").shape == (34, 50, 3)
-    twice = ("--width", "128", "--height", "64", "--train-size", "64", "--second-pass", "0.5")
+    twice = ("--width", "256", "--height", "128", "--train-size", "128", "--second-pass", "0.5")
     generate("a fox", "--model", latent_model, "--vae", vae, *twice)
-    assert pixels("lumina-next.png").shape == (64, 128, 3)
+    assert pixels("lumina-next.png").shape == (128, 256, 3)
 
 
 def test_without_guidance_the_negative_prompt_has_no_part():
