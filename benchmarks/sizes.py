@@ -27,7 +27,7 @@ from .sections import BASE, Bench, Row, summary
 SIZES = {"1.5×": (96, 96), "2×": (128, 128), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
 PROMPTS = ("12", "2×=104", "4×=4")
 BICUBIC = "1× sample, bicubic"
-SHOWN = 8  # pictures a row of a grid
+SHOWN = 8, 1024  # pictures a row of a grid at most, and pixels
 BEGIN, PASS_STEPS = 0.7, 3  # when the passes after the first begin (t), and their steps; in ComfyUI a denoise of 0.3
 
 
@@ -56,8 +56,9 @@ def main(arguments: list[str] | None = None) -> None:
         write_results(options.results, options.name, said, results, size_bars(results))
         if options.name == "sizes":
             fill_document(options.document, {size: f"{table(results[size])}\n\nMeasured with {said[size]}."})
-        rows = [picture[:SHOWN] for key, picture in bench.pictures.items() if key.startswith(f"{size} ")]
-        write_grid(options.pictures / f"{options.name}-{size.replace('×', 'x').replace(':', '-')}.png", rows, SHOWN)
+        columns = min(SHOWN[0], SHOWN[1] // SIZES[size][1])
+        rows = [picture[:columns] for key, picture in bench.pictures.items() if key.startswith(f"{size} ")]
+        write_grid(options.pictures / f"{options.name}-{size.replace('×', 'x').replace(':', '-')}.png", rows, columns)
 
 
 def prompt_count(texts: list[str], size: str) -> int:
