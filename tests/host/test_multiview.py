@@ -89,10 +89,10 @@ def test_wrong_input_is_an_error_that_helps(client):
         return run.error
 
     assert "'left', number 2, is no number" in error(with_cameras(base, azimuths="0, left"))
-    batch = base | {"90": {"class_type": "EmptyLatentImage", "inputs": {"width": 32, "height": 32, "batch_size": 5}}}
-    assert "batch of 5, but the conditioning has 8 azimuths" in error(
-        with_inputs(batch, "KSampler", latent_image=["90", 0])
-    )
+    five = {"class_type": "EmptyLatentImage", "inputs": {"width": 32, "height": 32, "batch_size": 5}}
+    (last,) = (n for n in of_class(base, "KSampler") if base[n]["inputs"]["seed"] == 2)
+    batch = base | {"90": five, last: base[last] | {"inputs": base[last]["inputs"] | {"latent_image": ["90", 0]}}}
+    assert "batch of 5, but the conditioning has 8 azimuths" in error(batch)
     (text,) = (n for n, content in base.items() if content["inputs"].get("text") == "")
     assert "put Multi-View Conditioning between" in error(with_inputs(base, "KSampler", negative=[text, 0]))
     other = with_inputs(base, "LuminaNextLoadModel", model_name="lumina-next-demo.safetensors")
