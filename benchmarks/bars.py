@@ -6,6 +6,7 @@ from typing import Any
 from ..nextdit.rope import DEFAULT
 
 Sections = dict[str, list[dict[str, Any]]]
+BICUBIC = "1× sample, bicubic"  # the row of samples enlarged
 AGAIN = "1× sample, second pass"  # and the RoPE method: rows of samples enlarged and drawn over
 LANGUAGES, TWO, SPEED = "Languages, emoji and held-out names", "Two objects", "Speed"
 
@@ -19,10 +20,10 @@ def add_bar(rows: list[dict[str, Any]], what: str, wanted: float, measured: floa
 def size_bars(found: Sections) -> list[dict[str, Any]]:
     """Return the rows of the default method and of second passes at 2×, once it and bicubic were measured."""
     twice = {row["method"]: row for row in found.get("2×", ())}
-    if DEFAULT not in twice or "1× sample, bicubic" not in twice:
+    if DEFAULT not in twice or BICUBIC not in twice:
         return []
     rows: list[dict[str, Any]] = []
-    bicubic = twice["1× sample, bicubic"]
+    bicubic = twice[BICUBIC]
     for name in (DEFAULT, *(name for name in twice if name.startswith(AGAIN))):
         own = twice[name]
         add_bar(rows, f"2× ({name}): identity, %", 95, own["identity"]["value"])

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..cli.options import named_values
 from ..nextdit import RopeScaling
 from ..nextdit.rope import DEFAULT, METHODS, scale_factor
-from .bars import AGAIN, size_bars
+from .bars import AGAIN, BICUBIC, size_bars
 from .metrics import mean, objects
 from .options import ROOT, add_options, open_bench
 from .report import fill_document, stored_results, table, told, write_grid, write_results
@@ -26,7 +26,6 @@ from .sections import BASE, Bench, Row, summary
 
 SIZES = {"1.5×": (96, 96), "2×": (128, 128), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
 PROMPTS = ("12", "2×=104", "4×=4")
-BICUBIC = "1× sample, bicubic"
 SHOWN = 8, 512  # pictures a row of a grid at most, and pixels
 BEGIN, PASS_STEPS = 0.7, 3  # when the passes after the first begin (t), and their steps; in ComfyUI a denoise of 0.3
 
