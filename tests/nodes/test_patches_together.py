@@ -187,18 +187,18 @@ def test_inert_nodes_cost_little(model):
     """1 % of a step of the 2B model at 1024 px is more than a millisecond on any machine; a call may cost that."""
     spent = {}
     inert = drop_context(roped(model), ContextDrop(2, "none"), 0.0, 0.0)
-    for name, patched in (("plain", model), ("inert", inert), ("plain", model), ("inert", inert)):
+    for name, patched in (("plain", model), ("inert", inert)) * 4:  # in turns: the machine's own pace changes
         wrappers = patched.wrappers
         x, text, sigma = torch.zeros(1, *SHAPES[type(model.model).__name__]), torch.zeros(1, 6, 20), torch.tensor([0.5])
         extra = {"attention_mask": torch.ones(1, 6)} if len(x[0]) == 4 else {"num_tokens": 6}
         patched.patch_model()
         with torch.no_grad():
             for _ in range(15):
-                start = time.perf_counter()
+                start = time.thread_time()
                 patched.model.apply_model(
                     x, sigma, c_crossattn=text, transformer_options={"wrappers": wrappers}, **extra
                 )
-                spent.setdefault(name, []).append(time.perf_counter() - start)
+                spent.setdefault(name, []).append(time.thread_time() - start)
         patched.unpatch_model()
     assert min(spent["inert"]) - min(spent["plain"]) < 1e-3
 
