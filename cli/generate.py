@@ -149,7 +149,7 @@ def latent_channels(path: Path) -> int:
 
 def check(options: argparse.Namespace, channels: int) -> None:
     """Raise ValueError or FileNotFoundError on options that cannot work."""
-    from ..nextdit.rope import RopeScaling
+    from ..nextdit.layers.rope import RopeScaling
 
     if channels not in (3, 4):
         raise ValueError(f"{options.model} works on {channels} channels; only 3 (pixels) and 4 (SDXL) can be decoded")

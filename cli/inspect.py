@@ -35,8 +35,8 @@ def run(options: argparse.Namespace) -> None:
 
 def describe(path: Path) -> dict:
     """Return kind, layout, config, parameter count, dtypes and size of a checkpoint."""
+    from ..nextdit.encoders.llm.files import find_llm
     from ..nextdit.files import network_file, read_header, shards
-    from ..nextdit.llm_files import find_llm
 
     if is_llm_folder(path):
         llm = find_llm(path)
@@ -64,7 +64,7 @@ def describe(path: Path) -> dict:
 
 def is_llm_folder(path: Path) -> bool:
     """Whether a folder's text encoder is all there is to it: its config.json is transformers', or it has no network."""
-    from ..nextdit.llm_files import read_json
+    from ..nextdit.encoders.llm.files import read_json
 
     if (path / "config.json").is_file():
         return "model_type" in read_json(path / "config.json")
@@ -86,8 +86,8 @@ def language_model(config: dict) -> dict:
 def network(header: Header) -> dict:
     """Describe a Next-DiT, VAE or relative by its tensors; ValueError if they are of nothing known, or incomplete."""
     from ..nextdit.checkpoint import check_keys
+    from ..nextdit.encoders.image_vae import find_prefix
     from ..nextdit.keys import NOT_OURS, explain_unknown, infer_config, is_multiview, model_keys, prefix_of
-    from ..nextdit.vae import find_prefix
 
     prefix = prefix_of(header)
     if prefix is not None:

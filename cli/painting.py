@@ -12,8 +12,8 @@ if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to d
     from torch import Tensor
 
     from ..nextdit import ContextDrop, NextDiT, RopeScaling
+    from ..nextdit.encoders.image_vae import VAEDecoder
     from ..nextdit.text import TextEncoder
-    from ..nextdit.vae import VAEDecoder
 
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
@@ -58,7 +58,7 @@ class Studio:
         return self.take("network", load)
 
     def decoder(self) -> "VAEDecoder":
-        from ..nextdit.vae import load_vae_decoder
+        from ..nextdit.encoders.image_vae import load_vae_decoder
 
         return self.take("vae", lambda: load_vae_decoder(self.options.vae, device=str(self.device)))
 
@@ -70,7 +70,7 @@ class Studio:
         import torch
         from torch.nn.functional import interpolate
 
-        from ..nextdit.vae import SCALING
+        from ..nextdit.encoders.image_vae import SCALING
 
         channels, scale = (4, 8) if self.options.vae else (3, 1)
         size = -(-job.height // scale), -(-job.width // scale)
@@ -135,7 +135,7 @@ def grid(options: argparse.Namespace, begin: float = 0.0) -> "Tensor":
 
 def scaling(options: argparse.Namespace, tokens: tuple[int, int], train_tokens: int) -> "RopeScaling":
     """Return the scaling of `--rope NAME,key=value,…` for an image of rows and columns of tokens. Raises ValueError."""
-    from ..nextdit.rope import RopeScaling, scale_factor
+    from ..nextdit.layers.rope import RopeScaling, scale_factor
 
     name, values = named_values("--rope", options.rope)
     if unknown := values.keys() - {"watershed", "return_from", "return_to"}:

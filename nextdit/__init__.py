@@ -3,9 +3,9 @@
 from .checkpoint import load_model, save_model
 from .config import PRESETS, NextDiTConfig
 from .context_drop import ContextDrop
-from .image import NextDiT
-from .multiview import MultiViewNextDiT, within_frames
-from .rope import RopeScaling
+from .layers.rope import RopeScaling
+from .models.image import NextDiT
+from .models.multiview import MultiViewNextDiT, within_frames
 from .text import TextEncoder, load_text_encoder
 
 __all__ = [

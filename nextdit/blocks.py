@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .attention import Attend, Attention
 from .config import NextDiTConfig
 from .context_drop import Pool
-from .layers import FeedForward, modulate
-from .rows import by_rows
+from .layers.attention import Attend, Attention
+from .layers.cpu_rows import by_rows
+from .layers.parts import FeedForward, modulate
 
 RunBlock = Callable[[Tensor], Tensor]
 Replace = Mapping[int, Callable[[Tensor, RunBlock], Tensor]]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from .config import NextDiTConfig
 from .files import FLOATS_OF_8_BITS, float_dtype, network_file, read_metadata, read_weights
-from .image import NextDiT
 from .keys import UnknownCheckpoint, infer_config, is_multiview, to_model_keys, to_reference_keys
-from .multiview import MultiViewNextDiT
+from .models.image import NextDiT
+from .models.multiview import MultiViewNextDiT
 
 # What quantised files keep beside a weight: the factor that its numbers are to be multiplied with.
 SCALES = ("scale_weight", "weight_scale")

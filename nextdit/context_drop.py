@@ -7,7 +7,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor
 
-from .rope import rotate
+from .layers.rope import rotate
 
 Pool = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """pool(k, v, rotary): unrotated k and v (B, H_kv, N, D) → rotated, pooled k and pooled v (B, H_kv, M, D)."""

@@ -8,11 +8,11 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention import Attend, default_attend
 from .context_drop import ContextDrop
-from .image import NextDiT
-from .rope import PLAIN, RopeScaling
-from .tokens import pad_to_patches
+from .layers.attention import Attend, default_attend
+from .layers.rope import PLAIN, RopeScaling
+from .layers.tokens import pad_to_patches
+from .models.image import NextDiT
 
 
 def share_rows(rows: int, processes: int, window: int = 1) -> list[tuple[int, int]]:

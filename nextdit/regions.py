@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .tokens import masked_mean
+from .layers.tokens import masked_mean
 
 Cross = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 """Attention to the text, as `NextDiT.velocity(cross=…)` takes it: the arguments and result of an `Attend`."""

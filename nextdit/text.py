@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from .encoders.llm.files import find_llm
+from .encoders.llm.model import LanguageModel
+from .encoders.llm.tokenizer import PromptTokenizer, load_tokenizer
 from .files import FLOATS_OF_8_BITS, float_dtype, read_weights
-from .llm import LanguageModel
-from .llm_files import find_llm
-from .tokenizer import PromptTokenizer, load_tokenizer
 
 
 class TextEncoder:

@@ -2,19 +2,19 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .camera_ring import CameraRing
-from .channel_guidance import ChannelGuidance
-from .context_drop import DropContext
-from .flow_sampler import FlowSampler
-from .flow_schedule import FlowSchedule
-from .grid_mask import GridMask
-from .load_lora import LoadLora
-from .load_model import LoadModel
-from .load_text_encoder import LoadTextEncoder
-from .multi_view import MultiView
-from .regional_prompt import RegionalPrompt
-from .scaled_rope import ScaledRope
-from .visual_anagram import VisualAnagram
+from .conditioning.camera_ring import CameraRing
+from .conditioning.grid_mask import GridMask
+from .conditioning.multi_view import MultiView
+from .conditioning.regional_prompt import RegionalPrompt
+from .loaders.load_lora import LoadLora
+from .loaders.load_model import LoadModel
+from .loaders.load_text_encoder import LoadTextEncoder
+from .model.context_drop import DropContext
+from .model.scaled_rope import ScaledRope
+from .sampling.channel_guidance import ChannelGuidance
+from .sampling.flow_sampler import FlowSampler
+from .sampling.flow_schedule import FlowSchedule
+from .sampling.visual_anagram import VisualAnagram
 
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
@@ -35,7 +35,8 @@ NODES: list[type[io.ComfyNode]] = [
 
 class LuminaNextExtension(ComfyExtension):
     async def on_load(self) -> None:
-        from .adapter import demo, detection, sampling
+        from .adapter.models import demo, detection
+        from .adapter.sampling import solvers as sampling
 
         detection.register()
         sampling.register_schedulers()

@@ -3,10 +3,8 @@
 Time runs from 0 (noise) to 1 (data), and a velocity is `velocity(x, t) = dx/dt`.
 """
 
-from .adaptive import integrate_adaptive
-from .analysis import curvature, discretization_error, gaussian_velocity, trajectory
-from .guidance import guide
-from .measured import (
+from ..benchmarks.schedules.analysis import curvature, discretization_error, gaussian_velocity, trajectory
+from ..benchmarks.schedules.measured import (
     Path,
     cheapest_steps,
     least_error_times,
@@ -17,6 +15,8 @@ from .measured import (
     proposals,
     refine,
 )
+from .adaptive import integrate_adaptive
+from .guidance import guide
 from .schedules import SCHEDULES, Parameter, Schedule, denoise_times, times
 from .solvers import METHODS, Tableau, integrate, stages
 

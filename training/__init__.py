@@ -1,5 +1,5 @@
 """How the demo checkpoint was made: data, the text encoder, and flow-matching training of Next-DiT.
 
-One command a stage: `python -m lumina_next.training.prepare`, `…text_encoder`, `…image`.
+One command a stage: `python -m lumina_next.training.data.emoji.prepare`, `…text_encoder`, `…image`.
 `…views` renders the data of the multi-view model with trimesh and embreex, and downloads nothing.
 """

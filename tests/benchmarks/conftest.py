@@ -1,7 +1,7 @@
 import pytest
 
-from lumina_next.benchmarks.truth import Truth
-from lumina_next.tests import untrained_model, untrained_text_encoder
+from lumina_next.benchmarks.shared.truth import Truth
+from lumina_next.tests.support import untrained_model, untrained_text_encoder
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lumina_next.benchmarks import few_steps, few_steps_report
+from lumina_next.benchmarks.few_steps import report as few_steps_report
+from lumina_next.benchmarks.few_steps import run as few_steps
 from lumina_next.samplers import stages
-from lumina_next.tests import untrained_model, untrained_text_encoder
+from lumina_next.tests.support import untrained_model, untrained_text_encoder
 
 
 def test_every_run_spends_just_its_evaluations():

@@ -1,5 +1,5 @@
-from lumina_next.benchmarks import pipeline
-from lumina_next.tests.host.comfy_client import Run
+from lumina_next.benchmarks.pipeline import run as pipeline
+from lumina_next.tests.support.comfy_client import Run
 
 
 def test_a_run_is_split_by_what_its_nodes_do():

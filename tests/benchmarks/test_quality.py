@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lumina_next.benchmarks import bars, metrics, quality, report, sections
+from lumina_next.benchmarks.quality import run as quality
+from lumina_next.benchmarks.shared import bars, metrics, report, sections
 
 
 def test_the_sheets_hold_every_concept_at_every_size(truth):

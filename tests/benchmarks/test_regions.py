@@ -3,9 +3,9 @@ import json
 import pytest
 import torch
 
-from lumina_next.benchmarks import regions
-from lumina_next.benchmarks.sections import BASE
-from lumina_next.tests import untrained_model, untrained_text_encoder
+from lumina_next.benchmarks.regions import run as regions
+from lumina_next.benchmarks.shared.sections import BASE
+from lumina_next.tests.support import untrained_model, untrained_text_encoder
 
 
 @pytest.mark.parametrize("layout", regions.LAYOUTS, ids=lambda layout: layout.name)

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from lumina_next.benchmarks import bars, context_drop, metrics, report, sizes
-from lumina_next.benchmarks.sections import Bench
+from lumina_next.benchmarks.context_drop import run as context_drop
+from lumina_next.benchmarks.shared import bars, metrics, report
+from lumina_next.benchmarks.shared.sections import Bench
+from lumina_next.benchmarks.sizes import run as sizes
 from lumina_next.nextdit import ContextDrop, RopeScaling, load_model
-from lumina_next.nextdit.rope import DEFAULT
-from lumina_next.tests import untrained_model
+from lumina_next.nextdit.layers.rope import DEFAULT
+from lumina_next.tests.support import untrained_model
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lumina_next.benchmarks import step
-from lumina_next.benchmarks.flops import step_flops
-from lumina_next.benchmarks.peak import PeakMemory
-from lumina_next.benchmarks.timing import alternate, product_rate
+from lumina_next.benchmarks.shared.flops import step_flops
+from lumina_next.benchmarks.shared.peak import PeakMemory
+from lumina_next.benchmarks.shared.timing import alternate, product_rate
+from lumina_next.benchmarks.step import run as step
 from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig
 
 CONFIGS = [

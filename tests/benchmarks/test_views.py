@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lumina_next.benchmarks.flops import views_flops
+from lumina_next.benchmarks.shared.flops import views_flops
 from lumina_next.nextdit import MultiViewNextDiT, load_model, save_model
-from lumina_next.tests import untrained_model, untrained_text_encoder
 from lumina_next.tests.benchmarks.test_step import CONFIGS, plain
+from lumina_next.tests.support import untrained_model, untrained_text_encoder
 
 pytest.importorskip("trimesh")  # tests/training/conftest.py says loudly what is missing
 pytest.importorskip("embreex")
 
-from lumina_next.benchmarks import views
+from lumina_next.benchmarks.views import run as views
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -5,7 +5,7 @@ import torch
 
 from lumina_next.cli import main
 from lumina_next.nextdit import NextDiT, NextDiTConfig, save_model
-from lumina_next.nextdit.vae import DecoderConfig, VAEDecoder
+from lumina_next.nextdit.encoders.image_vae import DecoderConfig, VAEDecoder
 
 LATENT = NextDiTConfig(dim=32, n_layers=2, n_heads=4, n_kv_heads=2, text_dim=128)  # 128: the packaged text encoder's
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lumina_next.tests.host.browser import NAMES, Browser, find_chromium
-from lumina_next.tests.host.checkpoints import write_absent_demo, write_official_stand_ins, write_untrained
-from lumina_next.tests.host.comfy_client import ComfyClient
-from lumina_next.tests.host.comfy_server import HOW_TO_GET_ONE, ComfyServer, find_comfyui
+from lumina_next.tests.support.browser import NAMES, Browser, find_chromium
+from lumina_next.tests.support.checkpoints import write_absent_demo, write_official_stand_ins, write_untrained
+from lumina_next.tests.support.comfy_client import ComfyClient
+from lumina_next.tests.support.comfy_server import HOW_TO_GET_ONE, ComfyServer, find_comfyui
 
 HERE = Path(__file__).parent
 REQUIRED = os.environ.get("LUMINA_REQUIRE_COMFYUI") == "1"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lumina_next.tests.host.checkpoints import write_gemma
-from lumina_next.tests.host.comfy_client import Rejected
-from lumina_next.tests.host.graphs import MODEL, STEPS, TextToImage
+from lumina_next.tests.support.checkpoints import write_gemma
+from lumina_next.tests.support.comfy_client import Rejected
+from lumina_next.tests.support.graphs import MODEL, STEPS, TextToImage
 
 
 @pytest.fixture(autouse=True)

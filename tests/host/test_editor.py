@@ -8,7 +8,7 @@ import uuid
 import pytest
 from PIL import Image
 
-from lumina_next.tests.host.comfy_server import PACK
+from lumina_next.tests.support.comfy_server import PACK
 
 FILES = sorted((PACK / "workflows").glob("*.json"))
 OFFICIAL = [file for file in FILES if file.stem.startswith("official")]

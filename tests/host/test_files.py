@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from lumina_next.tests.host.checkpoints import write_lora
-from lumina_next.tests.host.graphs import MODEL, TextToImage
+from lumina_next.tests.support.checkpoints import write_lora
+from lumina_next.tests.support.graphs import MODEL, TextToImage
 
 
 def picture(client, graph) -> np.ndarray:

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from lumina_next.tests.host.graphs import MULTIVIEW
 from lumina_next.tests.host.test_workflows import load, of_class, saved_by, with_inputs
+from lumina_next.tests.support.graphs import MULTIVIEW
 
 CELL, PADDING = 128, 4
 FAST = {"steps": 2}

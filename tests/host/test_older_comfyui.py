@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lumina_next.tests.host.checkpoints import write_untrained
-from lumina_next.tests.host.comfy_client import ComfyClient
-from lumina_next.tests.host.comfy_server import ComfyServer
-from lumina_next.tests.host.graphs import TextToImage
 from lumina_next.tests.host.test_server import NODES
+from lumina_next.tests.support.checkpoints import write_untrained
+from lumina_next.tests.support.comfy_client import ComfyClient
+from lumina_next.tests.support.comfy_server import ComfyServer
+from lumina_next.tests.support.graphs import TextToImage
 
 VARIABLE = "LUMINA_NEXT_OLD_COMFYUI"
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lumina_next.tests.host.graphs import TextToImage
+from lumina_next.tests.support.graphs import TextToImage
 
 ROPE = {"factor": "area", "proportional_attention": False, "train_size": 32}
 DROP = {"window": 2, "fade": "none", "pooling": "before_rope", "start_percent": 0.0, "end_percent": 1.0}

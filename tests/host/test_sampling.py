@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lumina_next.tests.host.graphs import STEPS, TextToImage
+from lumina_next.tests.support.graphs import STEPS, TextToImage
 
 
 def picture(client, graph: TextToImage) -> np.ndarray:

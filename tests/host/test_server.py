@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from lumina_next.tests.host.comfy_server import PACK, ComfyServer
+from lumina_next.tests.support.comfy_server import PACK, ComfyServer
 
 NODES = {
     "LuminaNextLoadModel",

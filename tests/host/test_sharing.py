@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lumina_next.tests.host.comfy_server import PACK
-from lumina_next.tests.host.graphs import TextToImage
 from lumina_next.tests.host.test_editor import ERROR_PANEL, RUN, meaning, open_workflow, to_api
+from lumina_next.tests.support.comfy_server import PACK
+from lumina_next.tests.support.graphs import TextToImage
 
 EXAMPLE = PACK / "docs/api_client.py"
 # A file let go over the canvas, as by a mouse.

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from PIL import Image
 
-from lumina_next.tests.host.comfy_server import PACK
+from lumina_next.tests.support.comfy_server import PACK
 
 WORKFLOWS = PACK / "workflows"
 FILES = sorted(WORKFLOWS.glob("*.json"))

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from lumina_next.tests.host.comfy_server import PACK
+from lumina_next.tests.support.comfy_server import PACK
 
 FILES = sorted((PACK / "workflows/api").glob("*.json"))
 SAVERS = {"SaveImage", "SaveAnimatedWEBP"}

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lumina_next.nextdit import ContextDrop, RopeScaling
-from lumina_next.nextdit.rope import rotary_table, rotate
+from lumina_next.nextdit.layers.rope import rotary_table, rotate
 
 
 def table(rows, cols, head_dim=8):

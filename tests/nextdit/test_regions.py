@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lumina_next.nextdit import NextDiT
-from lumina_next.nextdit.attention import sdpa
+from lumina_next.nextdit.layers.attention import sdpa
 from lumina_next.nextdit.regions import Region, Regions, grid_cell, to_tokens
-
-from .conftest import CONFIGS, randomise
-from .test_image import inputs
+from lumina_next.tests.nextdit.conftest import CONFIGS, randomise
+from lumina_next.tests.nextdit.models.test_image import inputs
 
 LENGTHS = (3, 2, 4)  # the global prompt, two regions
 

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig, RopeScaling
-from lumina_next.nextdit.rope import METHODS
+from lumina_next.nextdit.layers.rope import METHODS
 
 CONFIG = NextDiTConfig(dim=64, n_layers=2, n_heads=4, n_kv_heads=2, text_dim=24)
 

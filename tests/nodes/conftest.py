@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lumina_next.tests.host.comfy_server import find_comfyui
+from lumina_next.tests.support.comfy_server import find_comfyui
 
 COMFYUI = find_comfyui()
 

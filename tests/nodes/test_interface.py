@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from .interface import COMMAND, FILE, breaks, describe
+from lumina_next.tests.nodes.interface import COMMAND, FILE, breaks, describe
 
 RECORDED = json.loads(FILE.read_text(encoding="utf-8"))
 ADVICE = f"""
@@ -68,7 +68,7 @@ def test_the_replacement_door_renames_a_node_of_ours(monkeypatch):
     manager_of = pytest.importorskip("app.node_replace_manager", reason="this ComfyUI has no replacement door")
     from comfy_api.latest import io
 
-    from lumina_next.nodes.flow_sampler import FlowSampler
+    from lumina_next.nodes.sampling.flow_sampler import FlowSampler
 
     registered = SimpleNamespace(NODE_CLASS_MAPPINGS={"LuminaNextFlowSampler": FlowSampler})
     monkeypatch.setattr(manager_of, "nodes", registered)

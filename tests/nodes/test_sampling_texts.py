@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from lumina_next.nodes.camera_ring import CameraRing
-from lumina_next.nodes.channel_guidance import ChannelGuidance
-from lumina_next.nodes.context_drop import DropContext
-from lumina_next.nodes.flow_sampler import FlowSampler
-from lumina_next.nodes.flow_schedule import FlowSchedule
-from lumina_next.nodes.load_lora import LoadLora
-from lumina_next.nodes.multi_view import MultiView
-from lumina_next.nodes.scaled_rope import ScaledRope
+from lumina_next.nodes.conditioning.camera_ring import CameraRing
+from lumina_next.nodes.conditioning.multi_view import MultiView
+from lumina_next.nodes.loaders.load_lora import LoadLora
+from lumina_next.nodes.model.context_drop import DropContext
+from lumina_next.nodes.model.scaled_rope import ScaledRope
+from lumina_next.nodes.sampling.channel_guidance import ChannelGuidance
+from lumina_next.nodes.sampling.flow_sampler import FlowSampler
+from lumina_next.nodes.sampling.flow_schedule import FlowSchedule
 
 ROOT = Path(__file__).parents[2]
 NODES = [FlowSchedule, FlowSampler, ChannelGuidance, ScaledRope, DropContext, LoadLora, CameraRing, MultiView]

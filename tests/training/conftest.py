@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from lumina_next.tests import untrained_text_encoder
-from lumina_next.training.concepts import LANGUAGES
+from lumina_next.tests.support import untrained_text_encoder
+from lumina_next.training.data.emoji.concepts import LANGUAGES
 
 COLOURS = {"red ball": (220, 30, 30), "blue ball": (30, 30, 220), "green ball": (30, 180, 30)}
 

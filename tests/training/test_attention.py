@@ -1,7 +1,7 @@
 import torch
 
-from lumina_next.nextdit.attention import sdpa
-from lumina_next.training.attention import folded_attention
+from lumina_next.nextdit.layers.attention import sdpa
+from lumina_next.training.loop.attention import folded_attention
 
 
 def test_folded_attention_equals_sdpa_with_grouped_keys_and_a_mask():

@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from lumina_next.benchmarks.truth import Truth
-from lumina_next.training import sources
-from lumina_next.training.batches import EmojiBatches
-from lumina_next.training.captions import Captions
-from lumina_next.training.concepts import BACKGROUND, COLOURS, EMOJI, LANGUAGES, background_caption
-from lumina_next.training.folder import FolderBatches
-from lumina_next.training.pictures import canvas, on_background, to_pixels, to_tensor
-from lumina_next.training.prepare import concept_table, corpus, is_held_out
-from lumina_next.training.publish import write_sheets
-from lumina_next.training.texts import Texts
+from lumina_next.benchmarks.shared.truth import Truth
+from lumina_next.training.data.batches import EmojiBatches
+from lumina_next.training.data.emoji import sources
+from lumina_next.training.data.emoji.captions import Captions
+from lumina_next.training.data.emoji.concepts import BACKGROUND, COLOURS, EMOJI, LANGUAGES, background_caption
+from lumina_next.training.data.emoji.pictures import canvas, on_background, to_pixels, to_tensor
+from lumina_next.training.data.emoji.prepare import concept_table, corpus, is_held_out
+from lumina_next.training.data.emoji.publish import write_sheets
+from lumina_next.training.data.folder import FolderBatches
+from lumina_next.training.data.text.texts import Texts
 
 
 def table(cache):

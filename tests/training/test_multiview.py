@@ -7,11 +7,11 @@ from PIL import Image
 
 from lumina_next.nextdit import MultiViewNextDiT, load_model
 from lumina_next.nextdit.text import load_text_encoder
-from lumina_next.tests import untrained_model
-from lumina_next.training import multiview
-from lumina_next.training.sampling import sample_views
-from lumina_next.training.trainer import encode, train
-from lumina_next.training.view_batches import Objects, ViewBatches, to_size, view_buckets
+from lumina_next.tests.support import untrained_model
+from lumina_next.training.data.objects.view_batches import Objects, ViewBatches, to_size, view_buckets
+from lumina_next.training.loop.sampling import sample_views
+from lumina_next.training.loop.trainer import encode, train
+from lumina_next.training.tasks import multiview
 
 SMALL = [
     "--tokens",

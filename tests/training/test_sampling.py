@@ -5,8 +5,8 @@ import torch
 
 from lumina_next.nextdit import load_model
 from lumina_next.samplers import guide, integrate, times
-from lumina_next.tests import untrained_model
-from lumina_next.training.sampling import noise, sample
+from lumina_next.tests.support import untrained_model
+from lumina_next.training.loop.sampling import noise, sample
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from PIL import Image
 
 from lumina_next.nextdit import load_model
 from lumina_next.nextdit.text import load_text_encoder
-from lumina_next.training import image, text_encoder
-from lumina_next.training.flow import draw_times, flow_loss
-from lumina_next.training.optimisation import MovingAverage, Warmup, optimizers
-from lumina_next.training.tokenizer import train_tokenizer
+from lumina_next.training.data.text.tokenizer import train_tokenizer
+from lumina_next.training.loop.flow import draw_times, flow_loss
+from lumina_next.training.loop.optimisation import MovingAverage, Warmup, optimizers
+from lumina_next.training.tasks import image, text_encoder
 
 SMALL = ["--tokens", "512", "--no-compile", "--no-samples", "--warmup", "5", "--rate", "3e-3", "--device", "cpu"]
 

@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("trimesh")  # conftest.py says loudly what is missing
 pytest.importorskip("embreex")
 
-from lumina_next.training import views
-from lumina_next.training.objects import COLOURS, FAMILIES, HEADING, build, describe, draw, is_held_out
-from lumina_next.training.rendering import Renderer
-from lumina_next.training.solids import Solid
+from lumina_next.training.data.objects import views
+from lumina_next.training.data.objects.objects import COLOURS, FAMILIES, HEADING, build, describe, draw, is_held_out
+from lumina_next.training.data.objects.rendering import Renderer
+from lumina_next.training.data.objects.solids import Solid
 
 RED, GREEN, BLUE = (220, 0, 0), (0, 220, 0), (0, 0, 220)
 

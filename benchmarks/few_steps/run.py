@@ -1,0 +1,125 @@
+"""Schedules and solvers at few network evaluations: `python -m lumina_next.benchmarks.few_steps`.
+
+Schedules are measured on some prompts and noises and judged on others, against a fine reference and the true pictures.
+Writes benchmarks/results/few_steps.md and .json, and docs/pictures/few-steps.png.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ...nextdit import load_model
+from ...nextdit.text import load_text_encoder
+from ...samplers import guide, integrate, measured_times, probe, probe_times, stages, times
+from ...samplers.solvers import Velocity
+from ...training.loop.sampling import noise
+from ..shared.metrics import psnr
+from ..shared.options import ROOT
+from ..shared.sections import BASE
+from ..shared.truth import DEMO, Truth
+from . import report as few_steps_report
+
+EVALUATIONS = (4, 6, 8, 10, 20, 40)
+SCHEDULES = ("uniform", "rational", "sigmoid", "measured")
+METHODS = ("euler", "midpoint", "heun", "rk4")
+PROBES = 15  # as the node's default
+FIRST_MEASURED, FIRST_JUDGED = 10_000, 0  # seeds
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--model", type=Path, default=DEMO / "diffusion_models" / "lumina-next-demo.safetensors")
+    add("--text-encoder", type=Path, default=DEMO / "text_encoders" / "lumina-next-demo")
+    add("--guidance", type=float, default=2.0)
+    add("--prompts", type=int, default=10, help="to judge on")
+    add("--measured", type=int, default=4, help="other prompts, to measure the schedules on")
+    add("--reference", type=int, default=100, help="RK4 steps of the reference, four evaluations each")
+    add("--check", type=int, default=0, metavar="N", help="also compare the reference with N steps of Euler")
+    add("--evaluations", type=int, nargs="*", default=EVALUATIONS)
+    add("--device", default="cpu")
+    add("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    add("--pictures", type=Path, default=ROOT / "docs" / "pictures")
+    return parser.parse_args(arguments)
+
+
+def flow(model, encoder, truth: Truth, concepts: list[int], first: int, guidance: float) -> tuple[Velocity, Tensor]:
+    """Return the guided velocity for English prompts of concepts and their noise (N, 3, 64, 64), seeds from `first`."""
+    weight = model.x_embedder.weight
+    text, mask = encoder([*(truth.name(i, "en") for i in concepts), *[""] * len(concepts)])
+    text, mask = text.to(weight), mask.to(weight.device).bool()
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        v = model(x.repeat(2, 1, 1, 1), t.to(x).expand(2 * len(x)), text, mask)
+        return guide(*v.chunk(2), guidance)
+
+    return velocity, noise(range(first, first + len(concepts)), BASE, BASE).to(weight.device)
+
+
+def runs(evaluations: Sequence[int]) -> Iterator[tuple[int, str, str, int]]:
+    """Yield evaluations, schedule, method and steps of every run that spends just these evaluations."""
+    for spent in evaluations:
+        for method in METHODS:
+            if spent % stages(method) == 0:
+                yield from ((spent, schedule, method, spent // stages(method)) for schedule in SCHEDULES)
+
+
+@torch.inference_mode()
+def measure(options: argparse.Namespace) -> dict:
+    """Return settings, per run the errors and PSNRs of every sample, and the reference's own."""
+    model = load_model(options.model, device=options.device)
+    encoder = load_text_encoder(options.text_encoder, device=options.device)
+    truth, began = Truth(), time.monotonic()
+    everything = torch.randperm(len(truth.emoji), generator=torch.Generator().manual_seed(0)).tolist()
+    probed, judged = everything[: options.measured], everything[options.measured :][: options.prompts]
+    velocity, x = flow(model, encoder, truth, probed, FIRST_MEASURED, options.guidance)
+    path, end = probe(velocity, x, probe_times(PROBES))
+    grids = {
+        (method, steps): measured_times(
+            path, end, lambda grid, v=velocity, x=x, m=method: integrate(v, x, grid.double(), m), steps, method
+        )
+        for _, schedule, method, steps in tqdm(list(runs(options.evaluations)))
+        if schedule == "measured"
+    }
+    velocity, x = flow(model, encoder, truth, judged, FIRST_JUDGED, options.guidance)
+    reference = integrate(velocity, x, times("rational", options.reference, alpha=1.5).double(), "rk4")
+    found = {"settings": vars(options), "runs": [], "schedules": {}}
+
+    def score(x: Tensor, **named) -> dict:
+        error = (x - reference).square().flatten(1).mean(1).sqrt().cpu()
+        pictures = x.float().cpu()
+        true = truth.pictures(BASE)[judged]
+        return named | {
+            "error": error,
+            "psnr": psnr(pictures, true),
+            "identity": truth.nearest(pictures) == torch.tensor(judged),
+        }
+
+    for spent, schedule, method, steps in tqdm(list(runs(options.evaluations))):
+        grid = grids[method, steps] if schedule == "measured" else times(schedule, steps)
+        out = integrate(velocity, x, grid.double(), method)
+        found["runs"].append(score(out, NFE=spent, schedule=schedule, solver=method))
+        if schedule == "measured":
+            found["schedules"][f"{method}, {steps} steps"] = [round(t, 4) for t in grid.tolist()]
+    found["reference"] = [score(reference, what=f"RK4, {options.reference} steps")]
+    if options.check:
+        fine = integrate(velocity, x, times("uniform", options.check).double(), "euler")
+        found["reference"].append(score(fine, what=f"Euler, {options.check} steps"))
+    found["settings"]["seconds"] = round(time.monotonic() - began)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    found = measure(options)
+    few_steps_report.write(found, options.results)
+    few_steps_report.draw(found, options.pictures / "few-steps.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""Count how often each region of a picture shows its own prompt: `python -m lumina_next.benchmarks.regions`.
+
+Writes benchmarks/results/regions.md and .json, the tables in docs/regions.md, and picture grids to docs/pictures/.
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ...nextdit import load_model
+from ...nextdit.layers.attention import default_attend
+from ...nextdit.regions import Region, Regions, grid_cell
+from ...nextdit.text import load_text_encoder
+from ...samplers import guide, integrate, times
+from ...training.data.emoji.concepts import LEFT_OF
+from ...training.loop.sampling import noise
+from ..shared.metrics import rate
+from ..shared.report import fill_document, table, write_grid, write_results
+from ..shared.sections import BASE, Bench
+from ..shared.truth import DEMO, Truth
+
+ROOT = Path(__file__).parents[1]
+Texts = list[tuple[Tensor, Tensor]]
+"""Features (B, L, D) and mask (B, L): of the global prompts, then of each region's."""
+Velocity = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A grid of prompts in one picture, each on BASE × BASE pixels."""
+
+    name: str
+    rows: int
+    columns: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.rows * BASE, self.columns * BASE
+
+    def cells(self, x: Tensor) -> list[Tensor]:
+        """Cut pictures (B, C, H, W) into their cells, row by row."""
+        return [cell for row in x.chunk(self.rows, -2) for cell in row.chunk(self.columns, -1)]
+
+    def join(self, cells: list[Tensor]) -> Tensor:
+        """Undo `cells`."""
+        rows = [torch.cat(cells[i : i + self.columns], -1) for i in range(0, len(cells), self.columns)]
+        return torch.cat(rows, -2)
+
+    def masks(self) -> Tensor:
+        """Return the cells' masks (1, R, H, W)."""
+        places = [(row, column) for row in range(self.rows) for column in range(self.columns)]
+        return torch.stack([grid_cell(self.rows, self.columns, *place, *self.size) for place in places])[None]
+
+    def describe(self, names: list[str]) -> str:
+        """Return the global prompt: the demo's own words for two side by side, else the names in a row."""
+        if (self.rows, self.columns) == (1, 2):
+            return LEFT_OF["en"][0].format(a=names[0], b=names[1])
+        return " ".join(names)
+
+
+LAYOUTS = [Layout("side by side", 1, 2), Layout("one above the other", 2, 1), Layout("2×2", 2, 2)]
+
+
+def one_prompt(model, layout: Layout, texts: Texts) -> Velocity:
+    """The global prompt alone."""
+    return lambda x, t: model(x, t, *texts[0])
+
+
+def stock_masks(model, layout: Layout, texts: Texts) -> Velocity:
+    """What Conditioning (Set Mask) computes: every prompt on the whole picture, velocities mixed by the masks."""
+    masks = layout.masks()
+    return lambda x, t: sum(masks[:, i : i + 1] * model(x, t, *text) for i, text in enumerate(texts[1:]))
+
+
+def stock_areas(model, layout: Layout, texts: Texts) -> Velocity:
+    """What Conditioning (Set Area) computes on areas that do not overlap: pictures apart from one another."""
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        cells = zip(layout.cells(x), texts[1:], strict=True)
+        return layout.join([model(cell, t, *text) for cell, text in cells])
+
+    return velocity
+
+
+def regional(model, layout: Layout, texts: Texts, **settings: Any) -> Velocity:
+    """Regions inside attention."""
+    text, mask = (torch.cat(parts, dim=1) for parts in zip(*texts, strict=True))
+    lengths = [features.shape[1] for features, _ in texts]
+    weight = settings.pop("global_weight", 0.0)
+    regions = Regions(lengths[0], tuple(Region(n, global_weight=weight) for n in lengths[1:]), **settings)
+    masks = layout.masks()
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        weights = regions.weights(masks, t, model.config.patch_size)
+        cross, pooled = regions.cross(weights, default_attend), regions.pooled(text, mask)
+        return model.velocity(x.to(text.dtype), t, text, mask, cross=cross, pooled=pooled).to(x.dtype)
+
+    return velocity
+
+
+def reference(model, layout: Layout, texts: Texts) -> Velocity:
+    """The reference's maths for regions inside attention, without its mix-up of cells."""
+    return regional(model, layout, texts, summed=True)
+
+
+def with_global(model, layout: Layout, texts: Texts) -> Velocity:
+    """Regions inside attention that leave 30 % to the global prompt."""
+    return regional(model, layout, texts, global_weight=0.3)
+
+
+METHODS = {
+    "one prompt": one_prompt,
+    "stock Set Mask": stock_masks,
+    "stock Set Area": stock_areas,
+    "regions, reference maths": reference,
+    "Regional Prompt": regional,
+    "Regional Prompt, global_weight 0.3": with_global,
+}
+OTHER_LAYOUTS = ("one prompt", "stock Set Area", "Regional Prompt")
+
+
+@torch.inference_mode()
+def draw(bench: Bench, layout: Layout, method: Callable[..., Velocity], pictures: list[list[int]]) -> Tensor:
+    """Return samples (N, 3, H, W) of pictures, each a list of a concept a cell; picture i has seed i."""
+    drawn = []
+    for start in range(0, len(pictures), bench.batch):
+        part = [[bench.truth.name(i, "en") for i in picture] for picture in pictures[start : start + bench.batch]]
+        prompts = [[layout.describe(names) for names in part], *map(list, zip(*part, strict=True))]
+        dtype = bench.model.x_embedder.weight.dtype
+        texts = [(text.to(dtype), mask.bool()) for text, mask in map(bench.encoder, prompts)]
+        empty, empty_mask = bench.encoder([""] * len(part))
+        positive = method(bench.model, layout, texts)
+        nothing = [(empty.to(dtype), empty_mask.bool())] * (1 + len(part[0]))
+        negative = (method if method is stock_areas else one_prompt)(bench.model, layout, nothing)
+
+        def velocity(x: Tensor, t: Tensor, positive=positive, negative=negative) -> Tensor:
+            t = t.expand(len(x))
+            return guide(positive(x, t), negative(x, t), bench.guidance)
+
+        x = noise(range(start, start + len(part)), *layout.size)
+        drawn.append(integrate(velocity, x, times(bench.schedule, bench.steps), bench.method))
+    return torch.cat(drawn).float()
+
+
+def measure(bench: Bench, layout: Layout, method: str, count: int) -> dict[str, Any]:
+    """Draw `count` random pictures and say in how many regions the nearest picture of all is the one asked for."""
+    chooser = random.Random(0)
+    concepts = range(len(bench.truth.emoji))
+    pictures = [chooser.sample(concepts, layout.rows * layout.columns) for _ in range(count)]
+    samples = draw(bench, layout, METHODS[method], pictures)
+    bench.pictures[f"{layout.name}, {method}"] = samples
+    found = torch.stack([bench.truth.nearest(cell) for cell in layout.cells(samples)], dim=1)
+    right = found == torch.tensor(pictures)
+    return {"method": method, "regions right, %": rate(right.flatten()), "all of a picture, %": rate(right.all(1))}
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--model", type=Path, default=DEMO / "diffusion_models" / "lumina-next-demo.safetensors")
+    add("--text-encoder", type=Path, default=DEMO / "text_encoders" / "lumina-next-demo")
+    add("--pictures", type=int, default=100, help="random pictures a row")
+    add("--steps", type=int, default=10)
+    add("--guidance", type=float, default=4.0)
+    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the networks compute in")
+    add("--layouts", nargs="*", help="words in the names of the layouts to draw (default: all)")
+    add("--methods", nargs="*", help="words in the names of the methods to run (default: all)")
+    add("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    add("--grids", type=Path, default=ROOT / "docs" / "pictures", help="where picture grids go")
+    add("--page", type=Path, default=ROOT / "docs" / "regions.md", help="whose tables are replaced")
+    return parser.parse_args(arguments)
+
+
+def rows_of(options: argparse.Namespace) -> list[tuple[Layout, str]]:
+    """Return which layouts are drawn how: all methods side by side, fewer in the others, only those asked for."""
+
+    def wanted(words: list[str] | None, name: str) -> bool:
+        return not words or any(word.lower() in name.lower() for word in words)
+
+    every = [(layout, m) for layout in LAYOUTS for m in METHODS if layout is LAYOUTS[0] or m in OTHER_LAYOUTS]
+    return [(layout, m) for layout, m in every if wanted(options.layouts, layout.name) and wanted(options.methods, m)]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    dtype = getattr(torch, options.dtype)
+    model, encoder = load_model(options.model, dtype=dtype), load_text_encoder(options.text_encoder, dtype=dtype)
+    bench = Bench(model, encoder, Truth(), options.steps, options.guidance, batch=10)
+    settings = {name: getattr(options, name) for name in ("pictures", "steps", "guidance", "dtype")}
+    settings = {"model": options.model.name} | settings
+    results: dict[str, list[dict[str, Any]]] = {}
+    start = time.monotonic()
+    for layout, method in (progress := tqdm(rows_of(options))):
+        progress.set_postfix_str(f"{layout.name}, {method}")
+        results.setdefault(layout.name, []).append(measure(bench, layout, method, options.pictures))
+        settings["seconds"] = round(time.monotonic() - start)
+        write_results(options.results, "regions", settings, results)
+    described = "Settings: " + ", ".join(f"{key}: {value}" for key, value in settings.items()) + "."
+    fill_document(options.page, {"settings": described} | {name: table(rows) for name, rows in results.items()})
+    for layout in LAYOUTS:
+        drawn = [samples for name, samples in bench.pictures.items() if name.startswith(f"{layout.name}, ")]
+        if drawn:
+            name = f"regions-{layout.rows}x{layout.columns}.png"
+            write_grid(options.grids / name, drawn, min(6, *(len(samples) for samples in drawn)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The options that every benchmark of a checkpoint has."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...nextdit import load_model
+from ...nextdit.text import load_text_encoder
+from .sections import Bench
+from .truth import DEMO, Truth
+
+ROOT = Path(__file__).parents[1]
+
+
+def add_options(parser: argparse.ArgumentParser, name: str) -> None:
+    """Declare which checkpoint is measured, how it samples, and where results go; `name` is that of the files."""
+    add = parser.add_argument
+    add("--model", type=Path, default=DEMO / "diffusion_models" / "lumina-next-demo.safetensors")
+    add("--text-encoder", type=Path, default=DEMO / "text_encoders" / "lumina-next-demo")
+    add("--steps", type=int, default=20)
+    add("--guidance", type=float, default=1.0)
+    add("--method", default="euler", help="the solver")
+    add("--schedule", default="uniform")
+    add("--seeds", type=int, default=1)
+    add("--batch", type=int, default=16, help="pictures at once")
+    add("--device", default="cpu")
+    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the networks compute in")
+    add("--name", default=name, help="of the files in --results and --pictures")
+    add("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    add("--pictures", type=Path, default=ROOT / "docs" / "pictures")
+
+
+def open_bench(options: argparse.Namespace) -> tuple[Bench, dict[str, Any]]:
+    """Load what the options name; return it with the settings to be written down."""
+    dtype = getattr(torch, options.dtype)
+    model = load_model(options.model, dtype=dtype, device=options.device)
+    encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
+    settings = {key: getattr(options, key) for key in ("steps", "guidance", "method", "schedule", "seeds")}
+    bench = Bench(model, encoder, Truth(), **settings, batch=options.batch)
+    return bench, {"model": options.model.name, "dtype": options.dtype, **settings}

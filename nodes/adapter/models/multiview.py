@@ -1,0 +1,133 @@
+"""Multi-view Next-DiT as ComfyUI's own kind of model: a batch of k·N latents is k sets of N views."""
+
+from collections.abc import Mapping
+
+import comfy.conds
+import torch
+from torch import Tensor
+
+from ....nextdit.checkpoint import rope_axes
+from ....nextdit.config import NextDiTConfig
+from ....nextdit.models.multiview import MultiViewNextDiT
+from ..host.attention import core_attend
+from ..patches import regions
+from .conditioning import text_conds
+from .image import LuminaNextConfig, OwnModel, OwnNetwork
+from .views import AZIMUTHS, IMAGE, ImagePerSet, TextPerSet
+
+IMAGE_MODEL = "lumina_next_multiview"  # what detection calls this family in ComfyUI's unet_config
+ROPE_AXES = "rope_axes"
+"""Where the number of RoPE's axes stands: in a file's metadata, or, since ComfyUI writes none of ours, as a tensor."""
+
+
+class MultiViewNetwork(OwnNetwork, MultiViewNextDiT):
+    """MultiViewNextDiT in ComfyUI. Azimuths and the condition image come as conds, with text a row a set."""
+
+    def __init__(
+        self, image_model=None, dtype=None, device=None, operations=None, train_tokens=None, rope_axes=2, **fields
+    ):  # as core calls it, with what detection found
+        super().__init__(
+            NextDiTConfig(**fields), rope_axes=rope_axes, device=device, dtype=dtype, operations=operations
+        )
+        self.describe(dtype, train_tokens)
+
+    def read_axes(self, unet_config: dict, metadata: Mapping[str, str]) -> None:
+        """Set the number of RoPE's axes that a file's metadata has, if it has one, here and in ComfyUI's description.
+
+        Raises ValueError as nextdit's `rope_axes` does.
+        """
+        if ROPE_AXES in metadata:
+            unet_config[ROPE_AXES] = self.rope_axes = rope_axes(metadata)
+
+    def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
+        azimuths = kwargs[AZIMUTHS]
+        views = x.unflatten(0, (-1, len(azimuths)))  # (k·N, C, H, W) → (k, N, C, H, W)
+        angles = torch.tensor(azimuths, dtype=torch.float32, device=x.device)
+        velocity = self.velocity(
+            views,
+            1.0 - timesteps[:: len(azimuths)],
+            angles.expand(len(views), -1),
+            context,
+            attention_mask,
+            image=kwargs.get(IMAGE),
+            attend=core_attend(transformer_options),
+            **self.patch_arguments(x, transformer_options, kwargs),
+        )
+        return -velocity.flatten(0, 1)
+
+
+class LuminaNextMultiView(OwnModel):
+    """Text, an image or both to views: the conditioning says at which azimuths."""
+
+    network = MultiViewNetwork
+
+    def __init__(self, model_config, device=None):
+        super().__init__(model_config, device)
+        self.memory_usage_factor_conds = (IMAGE,)  # is one more frame
+
+    def extra_conds(self, **kwargs) -> dict:
+        if regions.KEY in kwargs.get("model_conds", {}):
+            raise ValueError("Regional Prompt is for single pictures: remove it in front of a multi-view model")
+        azimuths, noise = kwargs.get(AZIMUTHS), kwargs["noise"]
+        check_batch(azimuths, len(noise))
+        views = len(azimuths)
+        out = super().extra_conds(**kwargs)
+        out |= {key: TextPerSet(cond.cond, views) for key, cond in text_conds(*self.text(kwargs)).items()}
+        image = kwargs.get(IMAGE)
+        origin = azimuths[0] if image is None else 0.0  # without an image, models know azimuths relative to view 0
+        out[AZIMUTHS] = comfy.conds.CONDConstant(tuple(float(azimuth - origin) for azimuth in azimuths))
+        if image is not None:
+            check_image(image, noise)
+            out[IMAGE] = ImagePerSet(self.process_latent_in(image).to(kwargs["device"]), views)
+        return out
+
+    def extra_conds_shapes(self, **kwargs) -> dict:
+        image = kwargs.get(IMAGE)
+        return {} if image is None else {IMAGE: list(image.shape)}
+
+
+def check_batch(azimuths: list | None, batch: int) -> None:
+    """Raise ValueError without azimuths, and if the batch is not a whole number of sets of views."""
+    if not azimuths:
+        raise ValueError(
+            "this is a multi-view model, and a conditioning that it got has no azimuths: put Multi-View Conditioning "
+            "between CLIP Text Encode and the sampler, for the positive and the negative prompt"
+        )
+    if batch % len(azimuths):
+        raise ValueError(
+            f"the latent is a batch of {batch}, but the conditioning has {len(azimuths)} azimuths, and a set has one "
+            f"latent an azimuth: sample the latent of the same Multi-View Conditioning, or a batch of {len(azimuths)}, "
+            f"{2 * len(azimuths)}, …"
+        )
+
+
+def check_image(image: Tensor, noise: Tensor) -> None:
+    """Raise ValueError unless a condition image's latent (1 or k, C, h, w) has the shape of a view of the noise."""
+    if image.shape[1] != noise.shape[1]:
+        raise ValueError(
+            f"the condition image's latent has {image.shape[1]} channels, but this model takes {noise.shape[1]}: "
+            "connect the VAE that belongs to the model to Multi-View Conditioning"
+        )
+    if image.shape[2:] != noise.shape[2:]:
+        sizes = ["×".join(map(str, reversed(tensor.shape[2:]))) for tensor in (image, noise)]
+        raise ValueError(
+            f"the condition image's latent is {sizes[0]} (width × height), but the views' are {sizes[1]}: set width "
+            "and height of Multi-View Conditioning to the views' size, and sample its latent"
+        )
+
+
+class LuminaNextMultiViewConfig(LuminaNextConfig):
+    """How ComfyUI builds, saves and sizes a multi-view model."""
+
+    unet_config = {"image_model": IMAGE_MODEL}
+
+    def get_model(self, state_dict, prefix="", device=None) -> LuminaNextMultiView:
+        return LuminaNextMultiView(self, device=device)
+
+    def process_unet_state_dict(self, state_dict: dict) -> dict:
+        return super().process_unet_state_dict({key: x for key, x in state_dict.items() if key != ROPE_AXES})
+
+    def process_unet_state_dict_for_saving(self, state_dict: dict) -> dict:
+        axes = self.unet_config[ROPE_AXES]
+        marked = state_dict if axes == 2 else {**state_dict, ROPE_AXES: torch.tensor(axes)}
+        return super().process_unet_state_dict_for_saving(marked)

@@ -1,0 +1,67 @@
+from comfy_api.latest import io
+
+from ...nextdit.context_drop import FADES, ContextDrop
+from ..adapter.patches import context_drop
+
+POOLING = ["after_rope", "before_rope"]
+
+
+class DropContext(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LuminaNextContextDrop",
+            display_name="Context Drop",
+            category="Lumina-Next/model",
+            description="Faster sampling of large images: self-attention looks at averaged image keys and values while "
+            "there is more noise than image. For Lumina-Next, Lumina-Image-2.0 and Z-Image. Text is never averaged.",
+            inputs=[
+                io.Model.Input("model", tooltip="A Lumina-Next, Lumina-Image-2.0 or Z-Image model."),
+                io.Int.Input(
+                    "window",
+                    default=2,
+                    min=1,
+                    max=8,
+                    tooltip="Keys and values are averaged over windows of this many tokens in height and width: 2 "
+                    "drops 75 % of them. 1 turns it off.",
+                ),
+                io.Combo.Input(
+                    "fade",
+                    options=list(FADES),
+                    default="linear",
+                    tooltip="linear: all layers drop in pure noise, fewer and fewer as the image forms, none at its "
+                    "end. none: all layers at every step.",
+                ),
+                io.Combo.Input(
+                    "pooling",
+                    options=POOLING,
+                    default=POOLING[0],
+                    tooltip="Average keys after their rotation by RoPE, as the released code does, or before it. "
+                    "Before works with Lumina-Next only.",
+                ),
+                io.Float.Input(
+                    "start_percent",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Part of the sampling after which dropping begins.",
+                ),
+                io.Float.Input(
+                    "end_percent",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Part of the sampling after which dropping ends.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The model that drops context, for any sampler or further patch.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, window: int, fade: str, pooling: str, start_percent: float, end_percent: float
+    ) -> io.NodeOutput:
+        drop = ContextDrop(window, fade, before_rope=pooling == "before_rope")
+        return io.NodeOutput(context_drop.drop_context(model, drop, start_percent, end_percent))

@@ -1,0 +1,51 @@
+from comfy_api.latest import io, ui
+
+from ...samplers import SCHEDULES
+from ..adapter.host.inputs import choice, chosen
+from ..adapter.sampling import solvers as sampling
+from ..drawing import curve
+
+PARAMETERS = {s.name: [p.name for p in s.parameters] for s in SCHEDULES.values()}
+
+
+def _parameter_inputs() -> dict[str, list[io.Input]]:
+    return {
+        s.name: [
+            io.Float.Input(p.name, default=p.default, min=p.minimum, max=p.maximum, step=p.step, tooltip=p.tooltip)
+            for p in s.parameters
+        ]
+        for s in SCHEDULES.values()
+    }
+
+
+class FlowSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        kinds = " ".join(f"{s.name.capitalize()}: {s.tooltip}" for s in SCHEDULES.values())
+        return io.Schema(
+            node_id="LuminaNextFlowSchedule",
+            display_name="Flow Schedule",
+            category="Lumina-Next/sampling",
+            description="Sigmas for flow models: uniform, rational or sigmoid in time. Shows the curve.",
+            inputs=[
+                *choice("schedule", _parameter_inputs(), tooltip=f"How the steps are spread over time. {kinds}"),
+                io.Int.Input("steps", default=30, min=1, max=10000, tooltip="Number of steps the sampler takes."),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Below 1 starts from the latent you connect, and keeps the more of it the lower it is. "
+                    "The number of steps stays the same.",
+                ),
+            ],
+            outputs=[io.Sigmas.Output(tooltip="For SamplerCustom and SamplerCustomAdvanced.")],
+        )
+
+    @classmethod
+    def execute(cls, schedule: str | dict, steps: int, denoise: float, **flat: float) -> io.NodeOutput:
+        name, parameters = chosen("schedule", schedule, flat, PARAMETERS)
+        sigmas = sampling.schedule_sigmas(name, steps, denoise, **parameters)
+        title = ", ".join([name, *(f"{key} {value:g}" for key, value in parameters.items())])
+        return io.NodeOutput(sigmas, ui=ui.PreviewImage(curve.draw_sigmas(sigmas, title), cls=cls))

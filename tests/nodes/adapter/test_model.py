@@ -1,0 +1,313 @@
+"""The native MODEL, in a real ComfyUI's modules: what it computes, how it loads, what it refuses."""
+
+import comfy.model_sampling
+import comfy.sample
+import comfy.samplers
+import comfy.sd
+import comfy.utils
+import pytest
+import torch
+from comfy.patcher_extension import WrappersMP
+from safetensors.torch import load_file, save_file
+
+from lumina_next.nextdit import NextDiT, NextDiTConfig, load_model, save_model
+from lumina_next.nextdit.keys import UnknownCheckpoint, to_reference_keys
+from lumina_next.nodes.adapter.models import detection, loading
+from lumina_next.nodes.adapter.models.conditioning import text_conds
+
+CONFIG = NextDiTConfig(dim=64, n_layers=2, n_heads=4, n_kv_heads=2, text_dim=24, ffn_dim=96)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    torch.manual_seed(0)
+    model = NextDiT(CONFIG)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_model(model, path)
+    return path
+
+
+@pytest.fixture
+def patcher(file):
+    return loading.load(file)
+
+
+def sigmas_of(*values):
+    return torch.tensor(values)
+
+
+def denoise(patcher, x, sigma, text, mask=None, options=None):
+    conds = text_conds(text, mask)
+    with torch.no_grad():
+        return patcher.model.apply_model(
+            x,
+            sigma,
+            c_crossattn=conds["c_crossattn"].cond,
+            attention_mask=conds["attention_mask"].cond,
+            transformer_options=options or {},
+        )
+
+
+def conditioning(length, seed=0, **extra):
+    features = torch.randn(1, length, CONFIG.text_dim, generator=torch.Generator().manual_seed(seed))
+    return [[features, extra]]
+
+
+def sample(patcher, positive=None, negative=None, latent=None, steps=3, cfg=4.0, **kwargs):
+    latent = torch.zeros(1, 4, 12, 16) if latent is None else latent
+    noise = comfy.sample.prepare_noise(latent, 7)
+    positive, negative = positive or conditioning(6), negative or conditioning(2, 1)
+    return comfy.sample.sample(
+        patcher, noise, steps, cfg, "euler", "simple", positive, negative, latent, seed=7, disable_pbar=True, **kwargs
+    )
+
+
+def test_denoised_is_x_plus_sigma_times_velocity(patcher, file):
+    x, sigma = torch.randn(2, 4, 11, 14), sigmas_of(0.9, 0.3)
+    text, mask = torch.randn(2, 5, 24), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])
+    with torch.no_grad():
+        velocity = load_model(file)(x, 1 - sigma, text, mask)
+    expected = x + sigma[:, None, None, None] * velocity
+    torch.testing.assert_close(denoise(patcher, x, sigma, text, mask), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [1.0, 4.0])
+def test_both_of_cores_shift_nodes_give_the_same(patcher, shift):
+    from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow, ModelSamplingSD3
+
+    results = []
+    for node in (ModelSamplingSD3, ModelSamplingAuraFlow):
+        (patched,) = getattr(node(), node.FUNCTION)(patcher, shift)
+        results.append(sample(patched))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+
+
+def test_prompts_of_different_lengths_share_a_batch_and_change_nothing(patcher):
+    batches = []
+
+    def count(executor, x, *args, **kwargs):
+        batches.append(x.shape[0])
+        return executor(x, *args, **kwargs)
+
+    together = patcher.clone()
+    together.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "test", count)
+    both = sample(together)
+    assert set(batches) == {2}
+    x, sigma = torch.randn(1, 4, 12, 16), sigmas_of(0.7)
+    short, long = (conditioning(n, n)[0][0] for n in (2, 6))
+    padded = torch.cat([short, torch.full((1, 4, 24), 9.0)], dim=1)
+    mask = torch.tensor([[1, 1, 0, 0, 0, 0], [1] * 6])
+    batch = denoise(patcher, x.repeat(2, 1, 1, 1), sigma.repeat(2), torch.cat([padded, long]), mask)
+    torch.testing.assert_close(batch[:1], denoise(patcher, x, sigma, short), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(batch[1:], denoise(patcher, x, sigma, long), atol=1e-5, rtol=1e-5)
+    assert torch.isfinite(both).all()
+
+
+def test_masks_follow_features_that_stock_nodes_lengthen_or_cut():
+    longer = text_conds(torch.zeros(1, 7, 24), torch.tensor([[1, 1, 0]]))["attention_mask"].cond
+    assert longer.tolist() == [[1, 1, 0, 1, 1, 1, 1]]
+    shorter = text_conds(torch.zeros(1, 2, 24), torch.tensor([[1, 1, 0]]))["attention_mask"].cond
+    assert shorter.tolist() == [[1, 1]]
+
+
+def test_every_weight_can_be_patched_the_gate_too(patcher):
+    before = sample(patcher)
+    weights = {key: x for key, x in patcher.model.state_dict().items() if key.startswith("diffusion_model.")}
+    weights.pop("diffusion_model.pad_token")  # takes no part in sampling
+    for key in weights:
+        patched = patcher.clone()
+        assert patched.add_patches({key: ("diff", (torch.full_like(weights[key], 0.2),))}, 1.0) == [key]
+        assert not torch.equal(sample(patched), before), key
+    torch.testing.assert_close(sample(patcher), before, atol=0, rtol=0)
+
+
+def test_an_attention_override_sees_ungrouped_keys(patcher):
+    seen = []
+
+    def override(func, q, k, v, heads, mask=None, **kwargs):
+        seen.append((q.shape[1], k.shape[1], heads))
+        return func(q, k, v, heads, mask=mask, **kwargs)
+
+    x, sigma, text = torch.randn(1, 4, 8, 8), sigmas_of(0.5), torch.randn(1, 3, 24)
+    out = denoise(patcher, x, sigma, text, options={"optimized_attention_override": override})
+    torch.testing.assert_close(out, denoise(patcher, x, sigma, text), atol=1e-5, rtol=1e-5)
+    assert seen == [(4, 4, 4)] * 4
+
+
+@pytest.mark.parametrize("backend", ["attention_pytorch", "attention_sub_quad", "attention_split", "attention_basic"])
+def test_cores_attention_backends_agree(patcher, backend, monkeypatch):
+    from comfy.ldm.modules import attention
+
+    x, sigma, text = torch.randn(2, 4, 8, 8), sigmas_of(0.5, 0.9), torch.randn(2, 3, 24)
+    mask = torch.tensor([[1, 1, 1], [1, 0, 0]])
+    expected = denoise(patcher, x, sigma, text, mask)
+    monkeypatch.setattr(attention, "optimized_attention", getattr(attention, backend))
+    torch.testing.assert_close(denoise(patcher, x, sigma, text, mask), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_blocks_can_be_replaced_by_other_nodes(patcher):
+    x, sigma, text = torch.randn(1, 4, 8, 8), sigmas_of(0.5), torch.randn(1, 3, 24)
+    plain = denoise(patcher, x, sigma, text)
+
+    def replaced(patch):
+        options = {"patches_replace": {"dit": {("double_block", 1): patch}}}
+        return denoise(patcher, x, sigma, text, options=options)
+
+    through = replaced(lambda args, extra: extra["original_block"](args))
+    torch.testing.assert_close(through, plain)
+    assert not torch.allclose(replaced(lambda args, extra: args), plain)
+
+
+def test_cores_scale_rope_options_move_and_stretch_positions(patcher):
+    x, sigma, text = torch.randn(1, 4, 8, 8), sigmas_of(0.5), torch.randn(1, 3, 24)
+    plain = denoise(patcher, x, sigma, text)
+    neutral = {"scale_x": 1.0, "scale_y": 1.0, "shift_x": 0.0, "shift_y": 0.0}
+    torch.testing.assert_close(denoise(patcher, x, sigma, text, options={"rope_options": neutral}), plain)
+    moved = denoise(patcher, x, sigma, text, options={"rope_options": neutral | {"shift_x": 100.0}})
+    torch.testing.assert_close(moved, plain, atol=1e-3, rtol=1e-3)  # attention sees distances only, text none
+    stretched = denoise(patcher, x, sigma, text, options={"rope_options": neutral | {"scale_y": 0.5}})
+    assert not torch.allclose(stretched, plain, atol=1e-3)
+
+
+def test_core_loads_every_single_file_layout(file, tmp_path):
+    expected = sample(loading.load(file))
+    weights = load_file(file)
+    for prefix in ("", "model.diffusion_model.", "diffusion_model.", "model.", "module.", "transformer."):
+        prefixed = tmp_path / f"{prefix or 'plain'}.safetensors"
+        save_file({prefix + key: tensor for key, tensor in weights.items()}, prefixed)
+        torch.testing.assert_close(sample(comfy.sd.load_diffusion_model(str(prefixed))), expected, atol=0, rtol=0)
+
+
+def test_saving_gives_the_reference_layout_back(patcher, file, tmp_path):
+    weights = patcher.model.state_dict_for_saving(patcher.model.diffusion_model.state_dict())
+    assert set(weights) == {f"model.diffusion_model.{key}" for key in load_file(file)}
+    save_file({key: x.contiguous() for key, x in weights.items()}, tmp_path / "saved.safetensors")
+    again = comfy.sd.load_diffusion_model(str(tmp_path / "saved.safetensors"))
+    torch.testing.assert_close(sample(again), sample(patcher), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("weight_dtype", ["fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"])
+def test_fp8_weights_stay_fp8_and_stay_close(patcher, file, weight_dtype):
+    small = loading.load(file, weight_dtype)
+    assert small.model.diffusion_model.layers[0].attention.wq.weight.element_size() == 1
+    exact, rough = sample(patcher, steps=2), sample(small, steps=2)
+    assert 0 < (exact - rough).norm() / exact.norm() < 0.3
+
+
+@pytest.mark.parametrize("style", ["scaled_fp8", "comfy_quant"])
+def test_scaled_fp8_files(file, tmp_path, style):
+    """Both of the ways in which ComfyUI users quantise: with a marker for the file, or with one beside each weight."""
+    weights = load_file(file)
+    for key in [key for key in weights if key.endswith(("wq.weight", "w1.weight"))]:
+        scale = weights[key].abs().max() / 448
+        weights[key] = (weights[key] / scale).to(torch.float8_e4m3fn)
+        module = key.removesuffix(".weight")
+        if style == "scaled_fp8":
+            weights[f"{module}.scale_weight"] = scale
+        else:
+            weights[f"{module}.weight_scale"] = scale
+            weights[f"{module}.comfy_quant"] = torch.tensor(list(b'{"format": "float8_e4m3fn"}'), dtype=torch.uint8)
+    if style == "scaled_fp8":
+        weights["scaled_fp8"] = torch.zeros(0, dtype=torch.float8_e4m3fn)
+    save_file(weights, tmp_path / "scaled.safetensors")
+    exact, rough = sample(loading.load(file), steps=2), sample(loading.load(tmp_path / "scaled.safetensors"), steps=2)
+    assert 0 < (exact - rough).norm() / exact.norm() < 0.1
+
+
+def test_folders_shards_and_pickles(file, tmp_path, patcher):
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    torch.save(load_file(file), folder / "consolidated.00-of-01.pth")
+    loaded = loading.load(folder)
+    torch.testing.assert_close(sample(loaded), sample(patcher), atol=0, rtol=0)
+    factory, arguments = loaded.cached_patcher_init
+    torch.testing.assert_close(sample(factory(*arguments, disable_dynamic=True)), sample(patcher), atol=0, rtol=0)
+
+
+def test_listing_finds_files_and_repositories(file, tmp_path, monkeypatch):
+    import folder_paths
+
+    for name in ("repository/transformer", "repository/vae", "empty"):
+        (tmp_path / name).mkdir(parents=True)
+    weights = to_reference_keys(NextDiT(CONFIG).state_dict())
+    save_file(weights, tmp_path / "repository/transformer/diffusion_pytorch_model.safetensors")
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "diffusers", ([str(tmp_path)], {"folder"}))
+    assert "repository" in loading.model_names() and "empty" not in loading.model_names()
+    assert loading.load(loading.find("repository")).model.diffusion_model.config == CONFIG
+    with pytest.raises(FileNotFoundError, match="gone.safetensors is no longer in diffusion_models or diffusers"):
+        loading.find("gone.safetensors")
+    with pytest.raises(FileNotFoundError, match="no longer"):
+        loading.find("../" + tmp_path.name)
+
+
+def test_registering_twice_wraps_once():
+    import comfy.model_detection
+    import comfy.supported_models
+
+    before = comfy.model_detection.detect_unet_config, len(comfy.supported_models.models)
+    detection.register()
+    assert (comfy.model_detection.detect_unet_config, len(comfy.supported_models.models)) == before
+
+
+def test_other_models_are_left_to_core(tmp_path):
+    assert detection.unet_config({"noise_refiner.0.attention.qkv.weight": torch.zeros(1)}, "") is None
+    save_file({"noise_refiner.0.attention.qkv.weight": torch.zeros(1)}, tmp_path / "z.safetensors")
+    with pytest.raises(UnknownCheckpoint, match="z.safetensors: Lumina-Image-2.0 or Z-Image: use ComfyUI's own"):
+        loading.load(tmp_path / "z.safetensors")
+
+
+def test_cores_loader_names_the_file_and_keys_too(file, tmp_path):
+    weights = load_file(file)
+    weights.pop("layers.1.attention.wo.weight")
+    save_file(weights, tmp_path / "broken.safetensors")
+    for load in (loading.load, lambda path: comfy.sd.load_diffusion_model(str(path))):
+        with pytest.raises(ValueError, match="layers.1.attention.wo.weight is missing"):
+            load(tmp_path / "broken.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="cut.safetensors is not a whole safetensors file"):
+        loading.load(tmp_path / "cut.safetensors")
+
+
+def test_text_of_another_width(patcher):
+    wrong = [[torch.randn(1, 4, 32), {}]]
+    with pytest.raises(ValueError, match="features are 32 wide, but this Next-DiT takes 24; load the text encoder"):
+        sample(patcher, positive=wrong)
+
+
+def test_latents_with_the_wrong_channels_or_nan(patcher):
+    with pytest.raises(ValueError, match="latent has 3 channels, but this Next-DiT takes 4"):
+        sample(patcher, latent=torch.ones(1, 3, 12, 16))
+    latent = torch.ones(1, 4, 12, 16)
+    latent[0, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match="latent contains NaN or infinite numbers"):
+        sample(patcher, latent=latent)
+
+
+def test_three_channel_models_work_on_pixels(tmp_path):
+    import comfy.latent_formats
+
+    config = NextDiTConfig(
+        dim=32, n_layers=1, n_heads=2, n_kv_heads=1, text_dim=24, in_channels=3, out_channels=3, patch_size=4
+    )
+    save_model(NextDiT(config), tmp_path / "pixels.safetensors")
+    patcher = loading.load(tmp_path / "pixels.safetensors")
+    assert isinstance(patcher.model.latent_format, comfy.latent_formats.ChromaRadiance)
+    assert sample(patcher, latent=torch.zeros(1, 3, 30, 22)).shape == (1, 3, 30, 22)
+
+
+def test_partial_offload_changes_nothing_with_patches_too(file):
+    """Core's low-VRAM load, as far as a CPU shows it: most layers stay behind and are cast at use."""
+    whole, partial = loading.load(file), loading.load(file)
+    for patcher in (whole, partial):
+        weights = patcher.model.state_dict()
+        keys = ("diffusion_model.layers.0.attention.wq.weight", "diffusion_model.layers.1.attention.gate.norm.weight")
+        patcher.add_patches({key: ("diff", (torch.full_like(weights[key], 0.1),)) for key in keys}, 1.0)
+    whole.load(torch.device("cpu"), full_load=True)
+    partial.load(torch.device("cpu"), lowvram_model_memory=20_000)
+    left = [m for m in partial.model.modules() if getattr(m, "comfy_cast_weights", False)]
+    assert 0 < len(left)
+    x, sigma, text = torch.randn(1, 4, 8, 8), sigmas_of(0.5), torch.randn(1, 3, 24)
+    torch.testing.assert_close(denoise(partial, x, sigma, text), denoise(whole, x, sigma, text))
+    assert not torch.allclose(denoise(whole, x, sigma, text), denoise(loading.load(file), x, sigma, text))

@@ -1,0 +1,125 @@
+"""Stage 3, `python -m lumina_next.training.tasks.image`: flow matching of a Next-DiT.
+
+Trains the demo checkpoint on the prepared emoji, or with `--images FOLDER` fine-tunes `--model FILE` on a folder of
+captioned images. Stops after `--minutes` and goes on from the next step when called again with the same `--run`.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ...nextdit import NextDiT, NextDiTConfig, load_model
+from ...nextdit.text import TextEncoder, load_text_encoder
+from ..data.batches import BUCKETS, Batch, EmojiBatches
+from ..data.emoji.pictures import to_pixels
+from ..data.folder import FolderBatches
+from ..loop.attention import folded_attention
+from ..loop.flow import flow_loss, initialise
+from ..loop.sampling import noise, sample
+from ..loop.trainer import Trainer, encode, parser, start, train
+
+SHOWN = ("dog face", "avocado, red apple", "ロケット", "🐸", "猫脸", "pizza on a blue background", "сердце", "maison")
+
+
+def demo_config(text_dim: int) -> NextDiTConfig:
+    """Return the demo's architecture: pixels, patch 4, three heads of 64."""
+    return NextDiTConfig(
+        dim=192,
+        n_layers=6,
+        n_heads=3,
+        n_kv_heads=1,
+        text_dim=text_dim,
+        in_channels=3,
+        out_channels=3,
+        patch_size=4,
+        ffn_dim=512,
+        time_dim=192,
+    )
+
+
+class ImageTask:
+    """Pictures from prompts."""
+
+    def __init__(self, encoder: TextEncoder, options: argparse.Namespace):
+        self.encoder, self.options = encoder, options
+
+    def loss(self, model: NextDiT, batch: Batch, generator: torch.Generator) -> Tensor:
+        device = next(model.parameters()).device
+        text, mask = encode(self.encoder, batch.prompts, device)
+        positions = batch.positions and [p.to(device) for p in batch.positions]
+        replace = None
+        if self.options.checkpoint_gradients:
+
+            def recompute(tokens, run):
+                return checkpoint(run, tokens, use_reentrant=False)
+
+            replace = {i: recompute for i in range(model.config.n_layers)}
+        attend = folded_attention if device.type == "cpu" else None
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            return model.velocity(x, t, text, mask, attend=attend, replace=replace, positions=positions)
+
+        return flow_loss(velocity, batch.pictures.to(device), generator)
+
+    def about(self, model: NextDiT) -> dict[str, str]:
+        # what Scaled RoPE goes by: the emoji are 64 pixels a side
+        return {} if self.options.images else {"train_tokens": str(64 // model.config.patch_size)}
+
+    def show(self, model: NextDiT, file: Path, spent: float) -> None:
+        grid(model, self.encoder, file, 64)
+
+
+def grid(model: NextDiT, encoder: TextEncoder, file: Path, size: int) -> None:
+    """Write a row of samples of SHOWN as a picture file."""
+    rows = sample(model, encoder, SHOWN, noise(range(len(SHOWN)), size, size), steps=10, guidance=2.0)
+    Image.fromarray(to_pixels(torch.cat(list(rows), dim=2)[None])[0]).save(file)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    stage = parser(__doc__, "Lumina-Next demo")
+    add = stage.add_argument
+    add("--model", type=Path, help="Next-DiT checkpoint to start from (default: an untrained one of the demo's size)")
+    add("--images", type=Path, help="folder of images with .txt captions (default: the prepared emoji)")
+    add("--sizes", help="HEIGHTxWIDTH,… in pixels: of --images (default 64x64), or some of the demo's (default all)")
+    add("--tokens", type=int, default=6144, help="image tokens a batch")
+    add("--checkpoint-gradients", action="store_true", help="recompute layers backwards: less memory, more time")
+    return stage.parse_args(arguments)
+
+
+def make_trainer(options: argparse.Namespace) -> Trainer:
+    """Build model, data and optimizers from the options, and resume where --run has a state."""
+    torch.manual_seed(options.seed)
+    encoder = load_text_encoder(options.text_encoder, device=options.device, dtype=torch.float32)
+    if options.model:
+        model = load_model(options.model, dtype=torch.float32)
+    else:
+        model = initialise(demo_config(encoder.width))
+    if not isinstance(model, NextDiT):
+        raise ValueError(f"{options.model} draws several views: train it with lumina_next.training.tasks.multiview")
+    if model.config.in_channels != 3:
+        raise ValueError(
+            f"training works on pixels: {options.model} takes {model.config.in_channels} channels, expected 3"
+        )
+    patch = model.config.patch_size
+    sizes = tuple((int(h), int(w)) for h, w in (size.split("x") for size in (options.sizes or "").split(",") if size))
+    if options.images:
+        batches = FolderBatches(options.images, sizes or ((64, 64),), options.tokens, patch, options.seed)
+    else:
+        buckets = tuple(bucket for bucket in BUCKETS if not sizes or (bucket.height, bucket.width) in sizes)
+        batches = EmojiBatches(options.cache, options.tokens, patch, options.seed, buckets)
+    return start(model, ImageTask(encoder, options), batches, options)
+
+
+def main() -> None:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    options = parse()
+    train(make_trainer(options), options.run, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Stage 3 of multi-view, `python -m lumina_next.training.tasks.multiview`: views of rendered objects at given azimuths.
+
+Starts from a text-to-image checkpoint (`--model`) and trains on what `training.views` rendered. Stops after `--minutes`
+and goes on from the next step when called again with the same `--run`.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ...nextdit import MultiViewNextDiT, load_model, within_frames
+from ...nextdit.layers.attention import Attend, default_attend
+from ...nextdit.text import TextEncoder, load_text_encoder
+from ..data.batches import TRAIN_PIXELS
+from ..data.emoji.pictures import to_pixels
+from ..data.objects.view_batches import Objects, ViewBatch, ViewBatches, ViewBucket, to_size, view_buckets
+from ..loop.attention import folded_attention
+from ..loop.flow import flow_loss
+from ..loop.sampling import sample_views
+from ..loop.trainer import Trainer, encode, parser, start, train
+
+SHOWN = 3  # held-out objects in a picture of samples
+
+
+class CachedTexts:
+    """Features of prompts, each encoded once: captions are few and the text encoder is frozen."""
+
+    def __init__(self, encoder: TextEncoder, device: torch.device):
+        self.encoder, self.device = encoder, device
+        self.known: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """Return features (B, L, D) and mask (B, L), as `encode` does."""
+        for prompt in prompts:
+            if prompt not in self.known:
+                self.known[prompt] = tuple(x[0] for x in encode(self.encoder, [prompt], self.device))
+        found = [self.known[prompt] for prompt in prompts]
+        longest = max(len(mask) for _, mask in found)
+        features = [F.pad(x, (0, 0, 0, longest - len(x))) for x, _ in found]
+        return torch.stack(features), torch.stack([F.pad(mask, (0, longest - len(mask))) for _, mask in found])
+
+
+class MultiViewTask:
+    """Views of objects, from captions and condition images, or without azimuths or cross-view attention."""
+
+    def __init__(self, encoder: TextEncoder, options: argparse.Namespace, held_out: Objects | None):
+        self.encoder, self.options, self.held_out = encoder, options, held_out
+        self.texts = CachedTexts(encoder, torch.device(options.device))
+
+    def attention(self, frames: int) -> tuple[Attend, Attend]:
+        """Return what attends to the frames and what to the text."""
+        attend = folded_attention if self.texts.device.type == "cpu" else default_attend
+        return (attend if self.options.cross_view else within_frames(attend, frames)), attend
+
+    def azimuths(self, azimuths: Tensor) -> Tensor:
+        """Return azimuths as the model is to see them."""
+        return (
+            azimuths.to(self.texts.device) if self.options.azimuth else torch.zeros_like(azimuths).to(self.texts.device)
+        )
+
+    def loss(self, model: MultiViewNextDiT, batch: ViewBatch, generator: torch.Generator) -> Tensor:
+        device = self.texts.device
+        text, mask = self.texts(batch.prompts)
+        images = None if batch.images is None else batch.images.to(device)
+        attend, cross = self.attention(batch.views.shape[1] + (images is not None))
+        azimuths = self.azimuths(batch.azimuths)
+        positions = [p.to(device) for p in batch.positions]
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            return model.velocity(
+                x, t, azimuths, text, mask, image=images, attend=attend, cross=cross, positions=positions
+            )
+
+        # a compilation takes as long as many steps
+        with torch.compiler.set_stance("default" if batch.common else "force_eager"):
+            return flow_loss(velocity, batch.views.to(device), generator, batch.centre)
+
+    def about(self, model: MultiViewNextDiT) -> dict[str, str]:
+        return {"train_tokens": str(self.options.size // model.config.patch_size), "max_views": "8", "elevation": "20"}
+
+    def show(self, model: MultiViewNextDiT, file: Path, spent: float) -> None:
+        """Draw SHOWN held-out objects from their image alone: a row of 8 views each, the true ones below."""
+        if self.held_out is None:
+            return
+        full = self.options.size
+        size = next(bucket.size for bucket in view_buckets(*self.options.small, full) if min(spent, 1.0) <= bucket.ends)
+        chosen = slice(0, SHOWN)
+        images = to_size(self.held_out.images[chosen, 0], size)
+        every = self.held_out.views.shape[1] // 8
+        true = to_size(self.held_out.views[chosen, ::every][:, :8], size)
+        azimuths = torch.from_numpy(self.held_out.azimuths[chosen, ::every][:, :8])
+        x = torch.randn(true.shape, generator=torch.Generator().manual_seed(0))
+        drawn = sample_views(
+            model.bfloat16(),
+            self.encoder,
+            [""] * len(true),
+            self.azimuths(azimuths),
+            x,
+            image=images,
+            steps=10,
+            image_guidance=2.0,
+            cross_view=self.options.cross_view,
+            positions=ViewBucket(8, size, 1.0, full=full).positions(model.config.patch_size),
+        )
+        rows = [
+            torch.cat([image, *views], dim=-1)
+            for image, *pair in zip(images, drawn.float().cpu(), true, strict=True)
+            for views in pair
+        ]
+        Image.fromarray(to_pixels(torch.cat(rows, dim=-2)[None])[0]).save(file)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    stage = parser(__doc__, "Lumina-Next multi-view demo")
+    add = stage.add_argument
+    add("--model", type=Path, required=True, help="text-to-image or multi-view checkpoint to start from")
+    add("--rope-axes", type=int, choices=(2, 3), default=2, help="3: the view's number is an axis of RoPE, too")
+    add("--size", type=int, choices=(16, 32, 64), default=TRAIN_PIXELS, help="pixels a side of a view")
+    add("--tokens", type=int, default=4096, help="tokens of all frames a batch")
+    add(
+        "--small",
+        type=float,
+        nargs=2,
+        default=(0.25, 0.6),
+        metavar=("QUARTER", "HALF"),
+        help="until which parts of the run (0 to 1) it trains at a quarter and at half of the size",
+    )
+    add("--azimuth", action=argparse.BooleanOptionalAction, default=True, help="--no-azimuth: the ablation without")
+    add(
+        "--cross-view",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="--no-cross-view: the ablation without",
+    )
+    return stage.parse_args(arguments)
+
+
+def make_trainer(options: argparse.Namespace) -> Trainer:
+    """Build model, data and optimizers from the options, and resume where --run has a state."""
+    torch.manual_seed(options.seed)
+    encoder = load_text_encoder(options.text_encoder, device=options.device, dtype=torch.float32)
+    model = load_model(options.model, dtype=torch.float32)
+    if not isinstance(model, MultiViewNextDiT):
+        model = MultiViewNextDiT.from_image_model(model, rope_axes=options.rope_axes)
+    if model.config.in_channels != 3:
+        raise ValueError(
+            f"training works on pixels: {options.model} takes {model.config.in_channels} channels, expected 3"
+        )
+    batches = ViewBatches(
+        Objects(options.cache),
+        options.tokens,
+        model.config.patch_size,
+        options.seed,
+        view_buckets(*options.small, options.size),
+    )
+    held_out = Objects(options.cache, held_out=True) if options.samples else None
+    return start(model, MultiViewTask(encoder, options, held_out), batches, options)
+
+
+def main() -> None:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    options = parse()
+    train(make_trainer(options), options.run, options.out)
+
+
+if __name__ == "__main__":
+    main()
