@@ -33,6 +33,7 @@ VENV = ROOT / ".venv"
 WORK = ROOT / ".launch"
 STAMP = VENV / "set-up.json"
 PROMPT = "fox"
+TYPED = ("nextdit", "samplers", "cli", "training", "benchmarks")  # packages that import without ComfyUI
 WORKFLOW = ROOT / "workflows" / "api" / "text_to_image.json"
 COMFYUI_URL, COMFYUI_TAG = "https://github.com/comfyanonymous/ComfyUI", "v0.33.0"
 # These three belong together: pip would otherwise pair torch with a torchvision or torchaudio built for another one.
@@ -310,13 +311,20 @@ def test(arguments: list[str]) -> int:
         env["COMFYUI_PATH"] = str(comfyui)
     python = str(venv_bin("python"))
     failed = 0
-    for check in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "nextdit", "samplers"]):
+    for check in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy", *TYPED]):
         if subprocess.run([python, "-m", *check], cwd=ROOT, env=env).returncode:
             say(f"FAILED: {' '.join(check)}")
             failed = 1
-    paths = [] if any((ROOT / a.split("::")[0]).exists() for a in arguments) else ["tests"]
-    tests = [python, "-m", "pytest", "-c", "tests/pytest.ini", *paths, *arguments]
+    tests = [python, "-m", "pytest", "-c", "tests/pytest.ini", "-rs", *whole_suite(arguments), *arguments]
     return subprocess.run(tests, cwd=ROOT, env=env).returncode or failed
+
+
+def whole_suite(arguments: list[str]) -> list[str]:
+    """Return what pytest is told when `arguments` name no part of the tests: all of them, a process for each core."""
+    if any((ROOT / a.split("::")[0]).exists() for a in arguments):
+        return []
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ["tests", "-n", str(min(cores, 4))] if cores > 1 else ["tests"]  # a process needs up to 2 GB
 
 
 def comfy(arguments: list[str]) -> int:

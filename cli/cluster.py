@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+from .latents import UndecodedError, keep_latents
+
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     from torch import Tensor
 
@@ -63,7 +65,9 @@ class Crew:
                     self.failed.append(f"{job.output}: its worker died {ATTEMPTS} times")
             except self.ray.exceptions.RayTaskError as error:
                 self.idle.append(worker)
-                self.failed.append(f"{job.output}: {last_line(error)}")
+                cause = getattr(error, "cause", None)
+                kept = isinstance(cause, UndecodedError)
+                self.failed.append(f"{job.output}: {keep_latents(cause, job.output) if kept else last_line(error)}")
             else:
                 self.idle.append(worker)
                 yield job, pixels
@@ -113,6 +117,17 @@ def paint_with_ray(options: argparse.Namespace, jobs: list[argparse.Namespace]) 
             f"{len(crew.failed)} of {len(jobs)} pictures failed, the same command tries them again: "
             f"{'; '.join(crew.failed[:10])}{more}"
         )
+
+
+def ray_address(text: str) -> str:
+    """Return a cluster's address as people paste it without what is around it. Raises ValueError on a web page's."""
+    found = text.strip().rstrip("/")
+    if not found or found.lower().startswith(("http:", "https:")):
+        raise ValueError(
+            f"--ray {text!r} is no cluster's address (Ray's web page has another port), expected auto, HOST:6379 or "
+            "ray://HOST:10001"
+        )
+    return found
 
 
 def share(resources: dict[str, float], workers: int | None) -> tuple[int, dict[str, float]]:

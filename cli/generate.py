@@ -6,13 +6,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from .cluster import check_ray, paint_with_ray
+from .cluster import check_ray, paint_with_ray, ray_address
+from .latents import UndecodedError, keep_latents
 from .painting import DTYPES, Studio, dropping, find_device, grid, scaling, seeds
 from .processes import agreed, joined
 from .prompts import check_folder, read_jobs, unfinished
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     from torch import Tensor
+
+    from ..nextdit import NextDiTConfig
 
 NOT_TOLD = ("run", "output", "batch", "device", "prompts", "ray", "workers")  # they do not change the picture
 DEMO = Path(__file__).resolve().parents[1] / "demo"
@@ -51,7 +54,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="LLM folder; default: the one in the package",
     )
     add("--vae", type=Path, help="SDXL VAE file or folder, for models that work on its latents")
-    add("--width", type=int, help="in pixels; default 1024, for pixel-space models 64")
+    add("--width", type=int, help="in pixels; default: the size that the model was trained on")
     add("--height", type=int, help="likewise")
     add("--steps", type=int, default=30)
     add(
@@ -80,7 +83,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="above the training size: paint at that size, enlarge, and paint over with this much of the noise and "
         "of the steps, 0.3 for example; quicker than one pass",
     )
-    add("--train-size", type=int, help="side in pixels of the training images; default 1024, for pixel-space models 64")
+    add("--train-size", type=int, help="side in pixels of the training images; default: the checkpoint's")
     add("--seed", type=int, default=0)
     add("--batch", type=int, default=1, help="pictures at once, of the seeds that follow")
     add("--dtype", choices=DTYPES, help="default: the checkpoint's own")
@@ -95,20 +98,19 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Make the pictures and write them. Raises ValueError or OSError, before any long work where that can be told."""
-    import torch
-
     if (options.prompt is None) == (options.prompts is None):
         raise ValueError("give a prompt, or --prompts FILE, and not both")
+    options.ray = None if options.ray is None else ray_address(options.ray)
     check_ray(options)
-    channels = latent_channels(options.model)
+    model = describe_model(options.model)
     options.output = options.output or Path("lumina-next.png" if options.prompts is None else "lumina-next")
     jobs = [options] if options.prompts is None else read_jobs(options)
     for job in jobs:
-        check(job, channels)
+        check(job, model.in_channels)
+    side = native_side(options, model)
     check_files(options, jobs)
-    side = 64 if channels == 3 else 1024
     for job in jobs:
-        job.width, job.height, job.train_size = job.width or side, job.height or side, job.train_size or side
+        job.width, job.height, job.train_size = job.width or side, job.height or side, side
     if options.ray is not None:
         find_device(options.device)
         paint_with_ray(options, unfinished(jobs))
@@ -120,8 +122,8 @@ def run(options: argparse.Namespace) -> None:
         for job in jobs:
             try:
                 pictures = studio.paint(job, reporting)
-            except torch.OutOfMemoryError as error:
-                raise ValueError(f"{device} has too little memory for this size, batch and dtype: {error}") from error
+            except UndecodedError as error:
+                raise ValueError(keep_latents(error, job.output) if reporting else str(error)) from error
             if reporting:
                 write(pictures, job)
 
@@ -135,21 +137,35 @@ def write(pictures: "Tensor | list[Tensor]", job: argparse.Namespace, out: TextI
         print(file, file=out, flush=True)
 
 
-def latent_channels(path: Path) -> int:
-    """Read from the checkpoint's header how many channels the model works on."""
+def describe_model(path: Path) -> "NextDiTConfig":
+    """Read a model's architecture from the checkpoint's header."""
     from ..nextdit.files import read_header
     from ..nextdit.keys import infer_config, model_keys
 
     header = read_header(path)
     try:
-        return infer_config({ours: header[key][1] for key, ours in model_keys(header).items()}).in_channels
+        return infer_config({ours: header[key][1] for key, ours in model_keys(header).items()})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
+def native_side(options: argparse.Namespace, model: "NextDiTConfig") -> int:
+    """Return the side in pixels of the largest square that the model draws without scaling; ValueError if unknown."""
+    from ..nextdit.files import read_metadata
+    from ..nextdit.train_size import native_size, own_family, train_tokens
+
+    pixels = model.patch_size * (1 if model.in_channels == 3 else 8)
+    family, asked = own_family(model.in_channels), options.train_size or 0
+    try:
+        native = native_size(family, pixels, train_tokens(read_metadata(options.model)), asked, "--train-size")
+    except ValueError as error:
+        raise ValueError(f"{options.model}: {error}") from error
+    return asked or native.tokens * pixels
+
+
 def check(options: argparse.Namespace, channels: int) -> None:
     """Raise ValueError or FileNotFoundError on options that cannot work."""
-    from ..nextdit.layers.rope import RopeScaling
+    from ..nextdit.layers.rope_scaling import RopeScaling
 
     if channels not in (3, 4):
         raise ValueError(f"{options.model} works on {channels} channels; only 3 (pixels) and 4 (SDXL) can be decoded")

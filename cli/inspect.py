@@ -64,7 +64,7 @@ def describe(path: Path) -> dict:
 
 def is_llm_folder(path: Path) -> bool:
     """Whether a folder's text encoder is all there is to it: its config.json is transformers', or it has no network."""
-    from ..nextdit.encoders.llm.files import read_json
+    from ..nextdit.text_files import read_json
 
     if (path / "config.json").is_file():
         return "model_type" in read_json(path / "config.json")

@@ -4,6 +4,7 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .latents import UndecodedError
 from .options import named_values
 from .processes import shared
 
@@ -62,15 +63,43 @@ class Studio:
 
         return self.take("vae", lambda: load_vae_decoder(self.options.vae, device=str(self.device)))
 
+    def decode(self, latents: "Tensor") -> "Tensor":
+        """Return the pixels of latents (B, C, h, w) in VAE space, large pictures in tiles.
+
+        Raises UndecodedError, with the latents, when memory is too short for the smallest tiles or for the VAE.
+        """
+        from ..nextdit.encoders.vae_tiles import TILES, decode, ran_out_of_memory
+
+        try:
+            return decode(self.decoder(), latents)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
+        reason = f"{self.device} has too little memory to decode the picture, even in tiles of {8 * TILES[-1]} pixels"
+        raise UndecodedError(reason, latents.cpu())
+
     def paint(self, job: argparse.Namespace, reporting: bool = True) -> "Tensor":
+        """Do `paint_whole`; ValueError in words where memory runs out before there is anything to keep."""
+        from ..nextdit.encoders.vae_tiles import ran_out_of_memory
+
+        try:
+            return self.paint_whole(job, reporting)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            raise ValueError(too_little_memory(self.device, job)) from error
+
+    def paint_whole(self, job: argparse.Namespace, reporting: bool) -> "Tensor":
         """Return the pixels (B, 3, H, W) of a job's seeds, in about [-1, 1]; `reporting` shows the progress.
 
-        The job's models, type and device are those of the studio. Raises ValueError if the result is not finite.
+        The job's models, type and device are those of the studio. Raises ValueError if the result is not finite, and
+        as `decode` does.
         """
         import torch
         from torch.nn.functional import interpolate
 
         from ..nextdit.encoders.image_vae import SCALING
+        from ..nextdit.layers.tokens import needed_mask
 
         channels, scale = (4, 8) if self.options.vae else (3, 1)
         size = -(-job.height // scale), -(-job.width // scale)
@@ -82,6 +111,7 @@ class Studio:
         with torch.inference_mode():
             prompts = [job.prompt] if job.cfg == 1 else [job.prompt, job.negative]
             text, mask = self.encoder()(prompts)  # (1 or 2, L, D): with guidance, that of the negative prompt too
+            mask = needed_mask(mask)
             follow, x, begin = partial(sample, self.network(), text, mask, job, reporting), noise(*size), 0.0
             if first := first_size(job, size, job.train_size // scale):
                 begin = 1 - job.second_pass
@@ -89,10 +119,19 @@ class Studio:
             x = follow(x, begin)
             del follow  # and with it the network, unless it is kept
             if self.options.vae:
-                x = self.decoder()(x / SCALING)
+                x = self.decode(x / SCALING)
         if not x.isfinite().all():
             raise ValueError("the picture has NaN or infinite values; try --dtype fp32, or bf16 instead of fp16")
         return x[:, :, : job.height, : job.width]
+
+
+def too_little_memory(device: "torch.device", job: argparse.Namespace) -> str:
+    """Say that a job does not fit, and what the user can do."""
+    pictures = "a picture" if job.batch == 1 else f"{job.batch} pictures at once"
+    return (
+        f"{device} has too little memory for {pictures} of {job.width}×{job.height} pixels: make them smaller"
+        f"{' or fewer at once (--batch)' if job.batch > 1 else ''}, or try --dtype bf16, --cfg 1 or --device cpu"
+    )
 
 
 def first_size(job: argparse.Namespace, size: tuple[int, int], train_size: int) -> tuple[int, int] | None:
@@ -113,7 +152,8 @@ def find_device(name: str | None) -> "torch.device":
     import torch
 
     if name is None:
-        return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
@@ -135,7 +175,7 @@ def grid(options: argparse.Namespace, begin: float = 0.0) -> "Tensor":
 
 def scaling(options: argparse.Namespace, tokens: tuple[int, int], train_tokens: int) -> "RopeScaling":
     """Return the scaling of `--rope NAME,key=value,…` for an image of rows and columns of tokens. Raises ValueError."""
-    from ..nextdit.layers.rope import RopeScaling, scale_factor
+    from ..nextdit.layers.rope_scaling import RopeScaling, scale_factor
 
     name, values = named_values("--rope", options.rope)
     if unknown := values.keys() - {"watershed", "return_from", "return_to"}:
@@ -161,7 +201,7 @@ def dropping(options: argparse.Namespace) -> "ContextDrop | None":
 def sample(
     model: "NextDiT",
     text: "Tensor",
-    mask: "Tensor",
+    mask: "Tensor | None",
     options: argparse.Namespace,
     reporting: bool,
     x: "Tensor",
@@ -177,7 +217,7 @@ def sample(
     tokens = -(-x.shape[2] // patch), -(-x.shape[3] // patch)
     rope = scaling(options, tokens, round(options.train_size / (patch * (1 if x.shape[1] == 3 else 8))))
     network = partial(shared(model), rope=rope, drop=dropping(options))
-    text, mask = (part.repeat_interleave(len(x), dim=0) for part in (text, mask))  # (B or 2B, L, …)
+    text, mask = (None if part is None else part.repeat_interleave(len(x), dim=0) for part in (text, mask))
 
     def velocity(x: "Tensor", t: "Tensor") -> "Tensor":
         if options.cfg == 1:

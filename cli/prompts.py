@@ -6,24 +6,26 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
+from ..nextdit.text_files import read_text, split_lines
+
 KEYS: dict[str, type] = {"prompt": str, "negative": str, "seed": int, "width": int, "height": int, "out": str}
 
 
 def read_jobs(options: argparse.Namespace) -> list[argparse.Namespace]:
     """Return the options of every picture that `--prompts` asks for, `output` being its file, in the file's order.
 
-    A line is a prompt, or a JSON object with the keys of KEYS. A file's name is "out" or else the line's number,
-    in the folder of `--output`. Raises ValueError that names the line.
+    A line is a prompt, or a JSON object with the keys of KEYS; nothing but a line end ends it. A file's name is
+    "out" or else the line's number, in the folder of `--output`. Raises ValueError that names the line.
     """
     jobs: list[argparse.Namespace] = []
     files: dict[str, int] = {}  # which line makes it
-    lines = options.prompts.read_text("utf-8").splitlines()
+    lines = split_lines(read_text(options.prompts))
     digits = max(4, len(str(len(lines))))
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         where = f"{options.prompts}, line {number}"
-        asked = read_line(line.strip(), where)
+        asked = read_line(line.strip(" \t"), where)
         job = copy(options)
         file = options.output / asked.pop("out", f"{number:0{digits}}.png")
         for key, value in asked.items():

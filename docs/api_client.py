@@ -7,6 +7,7 @@ Start ComfyUI first (`python3 launch.py comfy`). The graph is one of workflows/a
 """
 
 import argparse
+import http.client
 import json
 import sys
 import time
@@ -22,6 +23,25 @@ class ComfyError(RuntimeError):
     """The server refused the graph, or a node failed."""
 
 
+def address(server: str) -> str:
+    """Return a server's address as people paste it (no scheme, spaces, a slash at the end) as a URL to add paths to.
+
+    What follows "?" or "#" is dropped. ValueError says what an address looks like.
+    """
+    text = server.strip().strip("\"'<>").strip()
+    parts = urllib.parse.urlsplit(text if "://" in text else f"http://{text.lstrip('/')}")
+    try:
+        scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+        right = scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number, or too large
+        right = False
+    if not right or any(sign.isspace() for sign in text):
+        raise ValueError(f"--server {server!r} is no address, expected one such as http://127.0.0.1:8188")
+    # ComfyUI started with --listen prints 0.0.0.0, which is every address of its machine and not one to connect to.
+    host = parts.netloc.replace("0.0.0.0", "127.0.0.1") if parts.hostname == "0.0.0.0" else parts.netloc
+    return f"{scheme}://{host}{parts.path.rstrip('/')}"
+
+
 def call(url: str, body: dict | None = None):
     """Return the decoded JSON answer of a GET, or of a POST when there is a body."""
     data = None if body is None else json.dumps(body).encode()
@@ -31,18 +51,20 @@ def call(url: str, body: dict | None = None):
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise ComfyError(f"{url} answered {error.code}: {error.read().decode(errors='replace')}") from error
+    except ValueError as error:
+        raise ComfyError(f"{url} did not answer in JSON: is that ComfyUI's address?") from error
 
 
 def queue(server: str, graph: dict) -> str:
     """Queue a graph in API format and return its id."""
-    return call(f"{server}/prompt", {"prompt": graph})["prompt_id"]
+    return call(f"{address(server)}/prompt", {"prompt": graph})["prompt_id"]
 
 
 def wait(server: str, prompt_id: str, seconds: float) -> dict:
     """Return the history entry of a prompt once it has ended; ComfyError if a node failed, TimeoutError if too late."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        entry = call(f"{server}/history/{prompt_id}").get(prompt_id)
+        entry = call(f"{address(server)}/history/{prompt_id}").get(prompt_id)
         if entry is None:
             time.sleep(0.3)
             continue
@@ -58,7 +80,7 @@ def pictures(server: str, entry: dict) -> list[bytes]:
     saved = [image for output in entry["outputs"].values() for image in output.get("images", [])]
     found = []
     for image in (image for image in saved if image["type"] == "output"):
-        with urllib.request.urlopen(f"{server}/view?{urllib.parse.urlencode(image)}", timeout=60) as answer:
+        with urllib.request.urlopen(f"{address(server)}/view?{urllib.parse.urlencode(image)}", timeout=60) as answer:
             found.append(answer.read())
     return found
 
@@ -85,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     change(graph, "KSampler", seed=options.seed)
     try:
         (picture,) = pictures(options.server, wait(options.server, queue(options.server, graph), options.seconds))
-    except (ComfyError, TimeoutError, urllib.error.URLError) as error:
+    except (ComfyError, TimeoutError, ValueError, OSError, http.client.HTTPException) as error:
         print(f"api_client: {error}", file=sys.stderr)
         return 1
     options.output.write_bytes(picture)

@@ -1,24 +1,19 @@
-"""The transformer block that the Next-DiT variants share."""
+"""The transformer block of Next-DiT, and a run of many."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from .call import Call
 from .config import NextDiTConfig
-from .context_drop import Pool
-from .layers.attention import Attend, Attention
-from .layers.cpu_rows import by_rows
-from .layers.parts import FeedForward, modulate
-
-RunBlock = Callable[[Tensor], Tensor]
-Replace = Mapping[int, Callable[[Tensor, RunBlock], Tensor]]
-"""What runs in place of a layer: replace[index](x, run) → x, where run(x) is the layer itself."""
+from .layers.attention import Attending, Attention
+from .layers.feed_forward import FeedForward
+from .layers.modulation import gated_residual, norm_modulate
 
 
-class Block(nn.Module):
+class NextBlock(nn.Module):
     """Gated attention and SwiGLU, each between two RMS norms (sandwich) and scaled by time and text (paper 2.1)."""
 
     def __init__(self, config: NextDiTConfig, *, operations, **factory):
@@ -37,40 +32,21 @@ class Block(nn.Module):
         self.attention_y_norm = norm(c.text_dim)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), operations.Linear(c.time_dim, 4 * c.dim, **factory))
 
-    def forward(
-        self,
-        x: Tensor,
-        text: Tensor,
-        condition: Tensor,
-        rotary: Tensor,
-        text_mask: Tensor | None,
-        attend: Attend,
-        temperature: float = 1.0,
-        pool: Pool | None = None,
-        cross: Attend | None = None,
-    ) -> Tensor:
+    def forward(self, x: Tensor, text: Tensor, condition: Tensor, how: Attending) -> Tensor:
         """Map tokens x (B, N, dim) to (B, N, dim); text (B, L, text_dim), condition (B, time_dim)."""
         scale_a, gate_a, scale_f, gate_f = self.adaLN_modulation(condition).chunk(4, dim=-1)
-        gate_a, gate_f = gate_a.tanh().unsqueeze(1), gate_f.tanh().unsqueeze(1)
-        h = by_rows(lambda x: modulate(self.attention_norm1(x), scale_a), x)
-        h = self.attention(h, self.attention_y_norm(text), rotary, text_mask, attend, temperature, pool, cross)
-        x = by_rows(lambda x, h: torch.addcmul(x, gate_a, self.attention_norm2(h)), x, h)
-        h = by_rows(lambda x: modulate(self.ffn_norm1(x), scale_f), x)
-        h = self.feed_forward(h)
-        return by_rows(lambda x, h: torch.addcmul(x, gate_f, self.ffn_norm2(h)), x, h)
+        h = self.attention(norm_modulate(self.attention_norm1, x, scale_a), self.attention_y_norm(text), how)
+        x = gated_residual(x, gate_a, self.attention_norm2, h)
+        h = self.feed_forward(norm_modulate(self.ffn_norm1, x, scale_f))
+        return gated_residual(x, gate_f, self.ffn_norm2, h)
 
 
 def run_layers(
-    layers: Iterable[nn.Module],
-    tokens: Tensor,
-    *,
-    pool: Pool | None = None,
-    dropping: int = 0,
-    replace: Replace | None = None,
-    **arguments: Any,
+    layers: Iterable[nn.Module], tokens: Tensor, text: Tensor, condition: Tensor, how: Attending, call: Call
 ) -> Tensor:
-    """Send tokens (B, N, dim) through blocks, all with the same `arguments`; the first `dropping` of them `pool`."""
+    """Send tokens (B, N, dim) through blocks, of which the first `call.dropped_layers` pool their keys and values."""
+    whole = replace(how, pool=None)
     for i, layer in enumerate(layers):
-        run = partial(layer, pool=pool if i < dropping else None, **arguments)
-        tokens = replace[i](tokens, run) if replace and i in replace else run(tokens)
+        run = partial(layer, text=text, condition=condition, how=how if i < call.dropped_layers else whole)
+        tokens = call.replace[i](tokens, run) if call.replace is not None and i in call.replace else run(tokens)
     return tokens

@@ -7,35 +7,35 @@ from typing import Literal
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from .config import NextDiTConfig
-from .files import FLOATS_OF_8_BITS, float_dtype, network_file, read_metadata, read_weights
-from .keys import UnknownCheckpoint, infer_config, is_multiview, to_model_keys, to_reference_keys
+from .files import FLOATS_OF_8_BITS, float_dtype, network_file, read_metadata, read_weights, shards
+from .keys import UnknownCheckpoint, infer_config, is_multiview, prefix_of, to_model_keys, to_reference_keys
 from .models.image import NextDiT
 from .models.multiview import MultiViewNextDiT
-
-# What quantised files keep beside a weight: the factor that its numbers are to be multiplied with.
-SCALES = ("scale_weight", "weight_scale")
-QUANTISED_EXTRAS = (*SCALES, "scale_input", "input_scale", "comfy_quant", "scaled_fp8")
+from .quantised import dequantise, extra_keys, markers, quantised_modules
 
 
 def load_model(path: str | Path, *, dtype: torch.dtype | None = None, device="cpu") -> NextDiT | MultiViewNextDiT:
     """Load a text-to-image or multi-view Next-DiT from a file or folder of any layout, in evaluation mode.
 
     Reference or diffusers keys, safetensors or a pickle of tensors, one file or shards; fp8 weights become bfloat16
-    unless `dtype` says otherwise. Raises FileNotFoundError, UnknownCheckpoint or ValueError, naming file and keys.
+    unless `dtype` says otherwise, quantised ones are read as `dequantise` says. Raises FileNotFoundError,
+    UnknownCheckpoint or ValueError, naming file and keys.
     """
     file = network_file(path)
-    weights = read_weights(file)
+    weights, metadata = read_weights(file), read_metadata(file)
     try:
+        for part in shards(file):
+            weights |= markers(weights, read_metadata(part), prefix_of(weights) or "")
         weights = to_model_keys(weights)
-        dtype = dtype or float_dtype(weights)
+        extras = extra_keys(weights)
+        dtype = dtype or float_dtype({key: x for key, x in weights.items() if key not in extras})
         dtype = torch.bfloat16 if dtype in FLOATS_OF_8_BITS else dtype
         weights = dequantise(weights, dtype)
         config = infer_config({key: tuple(x.shape) for key, x in weights.items()})
         check_keys({key: tuple(x.shape) for key, x in weights.items()}, config)
-        model = build(config, weights, read_metadata(file))
+        model = build(config, weights, metadata)
     except UnknownCheckpoint as error:
         raise UnknownCheckpoint(f"{file}: {error}") from error
     except ValueError as error:
@@ -86,8 +86,8 @@ def save_model(model: NextDiT | MultiViewNextDiT, path: str | Path, metadata: Ma
 def check_keys(shapes: Mapping[str, tuple[int, ...]], config: NextDiTConfig) -> None:
     """Raise ValueError, naming up to ten keys, unless weights named as our modules are exactly those of `config`."""
     expected = {key: tuple(x.shape) for key, x in build(config, shapes).state_dict().items()}
-    extras = {key for key in shapes if key.rpartition(".")[2] in QUANTISED_EXTRAS}
-    packed = {key.rpartition(".")[0] + ".weight" for key in extras}  # may be stored in a shape of their own
+    extras = extra_keys(shapes)
+    packed = {f"{module}.weight" for module in quantised_modules(shapes)}  # stored in a shape of their own
     problems = [f"{key} is missing" for key in expected if key not in shapes]
     problems += [f"{key} is unexpected" for key in shapes if key not in expected and key not in extras]
     problems += [
@@ -101,17 +101,3 @@ def check_keys(shapes: Mapping[str, tuple[int, ...]], config: NextDiTConfig) -> 
             f"does not hold the weights of a {config.n_layers}-layer Next-DiT of width {config.dim}: "
             f"{'; '.join(problems[:10])}{more}. The file is damaged or of another model: download it again"
         )
-
-
-def dequantise(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the weights in `dtype`, fp8 ones multiplied with the scale stored beside them, the extras left out."""
-    plain = {}
-    for key, tensor in weights.items():
-        module, _, leaf = key.rpartition(".")
-        if leaf in QUANTISED_EXTRAS:
-            continue
-        scale = next((weights[f"{module}.{name}"] for name in SCALES if f"{module}.{name}" in weights), None)
-        if leaf == "weight" and scale is not None:
-            tensor = tensor.float() * scale.float()
-        plain[key] = tensor.to(dtype)
-    return plain

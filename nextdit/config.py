@@ -1,5 +1,6 @@
 """The architecture of a Next-DiT as a frozen value, and the published presets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -51,13 +52,24 @@ class NextDiTConfig:
     def head_dim(self) -> int:
         return self.dim // self.n_heads
 
-    def check_inputs(self, channels: int, text_dim: int) -> None:
-        """Raise ValueError if latents of `channels` or text features of width `text_dim` are not this model's."""
+    def check_latent(self, shape: Sequence[int]) -> None:
+        """Raise ValueError unless latents of this shape are (batch, in_channels, height, width), none of them 0."""
+        if len(shape) != 4:
+            raise ValueError(
+                f"the latent has {len(shape)} dimensions, {tuple(shape)}, but this Next-DiT takes 4: batch, channels, "
+                "height, width; start from an empty latent for images, not for video or audio"
+            )
+        channels = shape[1]
+        if min(shape[2:]) < 1:
+            raise ValueError(f"the latent is empty, {tuple(shape)}; it needs a height and a width of at least 1")
         if channels != self.in_channels:
             raise ValueError(
                 f"the latent has {channels} channels, but this Next-DiT takes {self.in_channels}; "
                 "encode with the VAE that belongs to it, or start from an empty latent"
             )
+
+    def check_text(self, text_dim: int) -> None:
+        """Raise ValueError if text features of width `text_dim` are not this model's."""
         if text_dim != self.text_dim:
             raise ValueError(
                 f"the text features are {text_dim} wide, but this Next-DiT takes {self.text_dim}; "

@@ -1,16 +1,14 @@
 """Time-aware context drop: self-attention looks at fewer, averaged image keys and values while t is small."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from .layers.attention import Pool
 from .layers.rope import rotate
-
-Pool = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""pool(k, v, rotary): unrotated k and v (B, H_kv, N, D) → rotated, pooled k and pooled v (B, H_kv, M, D)."""
+from .span import Span
 
 FADES = ("linear", "none")
 
@@ -33,9 +31,9 @@ class ContextDrop:
 
     A window of 2 drops 75 % of the context (paper section 2.3). With fade "linear", the first
     round((1−t)·n_layers) layers drop (our definition: the paper fixes the ends only), with "none" all layers
-    at every t (the reference's disabled code); outside `start` ≤ t ≤ `end` none drops. `before_rope` pools keys before
-    rotation and turns the average by its window's centre; otherwise rotated keys are pooled (reference code).
-    Raises ValueError on values out of range.
+    at every t (the reference's disabled code); outside of the `Span` from `start` to `end` none drops.
+    `before_rope` pools keys before rotation and turns the average by its window's centre; otherwise rotated keys are
+    pooled (reference code). Raises ValueError on values out of range.
     """
 
     window: int = 2
@@ -49,8 +47,7 @@ class ContextDrop:
             raise ValueError(f"the context drop window must be at least 1, got {self.window}")
         if self.fade not in FADES:
             raise ValueError(f"unknown fade {self.fade!r}; known: {', '.join(FADES)}")
-        if not 0.0 <= self.start <= self.end <= 1.0:
-            raise ValueError(f"context drop needs 0 <= start <= end <= 1, got start {self.start} and end {self.end}")
+        Span(self.start, self.end)  # refuses what is no range
 
     def layers(self, t: float | Tensor, n_layers: int) -> int:
         """Return how many of the first layers drop at time t, a number or a batch (B,) of one and the same time.
@@ -69,7 +66,7 @@ class ContextDrop:
                 f"{min(times):g} to {max(times):g}; call the network once per time, or use the fade none"
             )
         time = min(max(times[0], 0.0), 1.0)  # sigmas have rounding errors
-        if not self.start <= time <= self.end:
+        if not Span(self.start, self.end).contains(time):
             return 0
         return n_layers if self.fade == "none" else round((1 - time) * n_layers)
 

@@ -1,6 +1,5 @@
 """Reading weights: single files, shards with an index, folders; never running code from a file."""
 
-import json
 import pickle
 from collections import Counter
 from collections.abc import Mapping
@@ -9,6 +8,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from .text_files import read_json
 
 StateDict = dict[str, Tensor]
 
@@ -51,10 +52,10 @@ def shards(file: Path) -> list[Path]:
     if not file.name.endswith(".index.json"):
         return [file]
     try:
-        names = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
+        names = sorted(set(read_json(file, "a shard index")["weight_map"].values()))
+        found = [file.parent / Path(name).name for name in names]
+    except (KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{file} is not a shard index: {error!r}; download it again") from error
-    found = [file.parent / Path(name).name for name in names]
     missing = [shard.name for shard in found if not shard.is_file()]
     if missing:
         raise FileNotFoundError(f"{file.parent} lacks {len(missing)} of {len(found)} shards: {', '.join(missing[:10])}")

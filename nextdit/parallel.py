@@ -8,10 +8,11 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from .call import Call
 from .context_drop import ContextDrop
-from .layers.attention import Attend, default_attend
-from .layers.rope import PLAIN, RopeScaling
-from .layers.tokens import pad_to_patches
+from .layers.attend import Attend
+from .layers.rope_scaling import RopeScaling
+from .layers.tokens import known_mask, pad_to_patches
 from .models.image import NextDiT
 
 
@@ -58,9 +59,9 @@ def forward_by_rows(
     Raises what forward raises, and ValueError on a picture with too few rows for the group.
     """
     p, dtype = model.config.patch_size, model.x_embedder.weight.dtype
-    rope, attend = rope or PLAIN, attend or default_attend
-    dropping = drop.layers(t, model.config.n_layers) if drop else 0
-    window = drop.window if drop and dropping else 1
+    model.check(x.shape, text.shape[-1])
+    call = Call.of(t, model.config.n_layers, drop, rope=rope, attend=attend)
+    window = drop.window if drop is not None and call.dropped_layers else 1
     whole = pad_to_patches(x, p)
     rows, columns = whole.shape[-2] // p, whole.shape[-1] // p
     shares = share_rows(rows, dist.get_world_size(group), window)
@@ -68,23 +69,21 @@ def forward_by_rows(
     tokens = [(end - start) * columns for start, end in shares]
     pooled = [-(-(end - start) // window) * -(-columns // window) for start, end in shares]
     own = (last - first) * columns
-    temperature = rope.temperature(rows * columns)
+    logit_scale = call.scaling.logit_scale(rows * columns)
 
     def attend_to_all(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         k, v = gather(torch.stack([k, v]), tokens if k.shape[2] == own else pooled, 3, group)
-        return attend(q if temperature == 1.0 else q * temperature, k, v, mask)
+        return call.attend(q if logit_scale == 1.0 else q * logit_scale, k, v, mask)
 
-    out = model.velocity(
-        whole[:, :, first * p : last * p].to(dtype),
-        t,
-        text.to(dtype),
-        text_mask,
-        rope=replace(rope, proportional=False),  # its temperature counts the whole picture's tokens
-        drop=drop,
-        dropping=dropping,
+    own_call = replace(
+        call,
+        rope=replace(call.scaling, proportional=False),  # its scale counts the whole picture's tokens
         attend=attend_to_all,
-        cross=attend,
+        cross=call.attend,
         positions=[torch.arange(first, last, device=x.device), torch.arange(columns, device=x.device)],
+    )
+    out = model.velocity(
+        whole[:, :, first * p : last * p].to(dtype), t, text.to(dtype), known_mask(text_mask), own_call
     )
     out = gather(out, [(end - start) * p for start, end in shares], 2, group)
     return out[:, :, : x.shape[-2], : x.shape[-1]].to(x.dtype)

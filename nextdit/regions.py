@@ -1,6 +1,5 @@
 """Several prompts in one picture: each region's text is heard by its own image tokens, self-attention stays global."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,11 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .layers.tokens import masked_mean
+from .span import Span
 
 Cross = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
-"""Attention to the text, as `NextDiT.velocity(cross=…)` takes it: the arguments and result of an `Attend`."""
-
-ROUNDING = 1e-6  # what 1 − sigma in float32 may be off by, where a step lies on a limit
+"""Attention to the text, as `Call.cross` takes it: the arguments and result of an `Attend`."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +19,14 @@ class Region:
     """One region's text and how much it is heard.
 
     `tokens` is the length of its text; `strength` its weight against other regions, below 1 also against the global
-    prompt; `global_weight` the share of itself that it leaves to the global prompt; it acts at times start ≤ t < end.
+    prompt; `global_weight` the share of itself that it leaves to the global prompt; `span` says when it acts.
     Raises ValueError for values out of range.
     """
 
     tokens: int
     strength: float = 1.0
     global_weight: float = 0.0
-    start: float = -math.inf
-    end: float = math.inf
+    span: Span = Span()
 
     def __post_init__(self):
         if self.tokens < 1 or self.strength < 0.0 or not 0.0 <= self.global_weight <= 1.0:
@@ -37,8 +34,6 @@ class Region:
                 "a region needs at least 1 text token, a strength of at least 0 and a global_weight between 0 and 1; "
                 f"got tokens {self.tokens}, strength {self.strength:g}, global_weight {self.global_weight:g}"
             )
-        if self.start > self.end:
-            raise ValueError(f"a region cannot end (t = {self.end:g}) before it starts (t = {self.start:g})")
 
 
 @dataclass(frozen=True)
@@ -79,18 +74,16 @@ class Regions:
         where regions overlap they share, where they cover a token in part or not at all the global prompt has the rest.
         """
         covered = to_tokens(masks, patch_size)  # (B or 1, R, N)
-        limits = t.new_tensor([(region.start, region.end) for region in self.regions])  # (R, 2)
-        reached = (t[:, None] + ROUNDING)[..., None] >= limits  # (B, R, 2)
-        active = reached[..., 0] & ~reached[..., 1]
-        strength = covered.new_tensor([region.strength for region in self.regions])
         if self.summed:
             covered = (covered > 0.5).float()
-        covered = covered * (strength * active)[..., None]  # (B, R, N)
+        # region by region, with plain numbers: a tensor of them would be copied to the GPU in every call
+        strengths = [region.strength * region.span.contains(t)[:, None] for region in self.regions]  # (B, 1) each
+        covered = torch.stack([covered[:, i] * strength for i, strength in enumerate(strengths)], dim=1)  # (B, R, N)
         if self.summed:
             return torch.cat([torch.zeros_like(covered[:, :1]), covered], dim=1)
         covered = covered / covered.sum(dim=1, keepdim=True).clamp(min=1.0)
-        kept = covered.new_tensor([1.0 - region.global_weight for region in self.regions])
-        heard = covered * kept[:, None]
+        kept = [1.0 - region.global_weight for region in self.regions]
+        heard = torch.stack([covered[:, i] * part for i, part in enumerate(kept)], dim=1)
         return torch.cat([1.0 - heard.sum(dim=1, keepdim=True), heard], dim=1)
 
     def cross(self, weights: Tensor, attend: Cross) -> Cross:

@@ -1,12 +1,17 @@
 """An adaptive Runge-Kutta solver: SciPy's Dormand-Prince 5(4), which torchdiffeq calls dopri5."""
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..options import Method, Parameter
 from .solvers import OnStep, Velocity
+
+RTOL, ATOL = (
+    Parameter(name, 0.01, 1e-6, 1.0, 0.001, f"Error allowed in a step, {what}. Smaller is slower and closer.")
+    for name, what in (("rtol", "as a part of the value"), ("atol", "absolute"))
+)
+ADAPTIVE = Method("dopri5", "Chooses its steps itself, and takes only the first and the last sigma.", (RTOL, ATOL))
 
 
 def integrate_adaptive(
@@ -14,8 +19,8 @@ def integrate_adaptive(
     x: Tensor,
     start: float,
     end: float,
-    rtol: float = 1e-3,
-    atol: float = 1e-3,
+    rtol: float = RTOL.default,
+    atol: float = ATOL.default,
     on_step: OnStep | None = None,
 ) -> tuple[Tensor, int]:
     """Follow dx/dt = velocity(x, t) from `start` to `end`; return x there, in its dtype, and the evaluations spent.
@@ -28,9 +33,7 @@ def integrate_adaptive(
     # Imported here, so that whoever samples on a fixed grid does not wait for it.
     from scipy.integrate import RK45
 
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a finite number above 0, got {value!r}. Try 1e-3.")
+    ADAPTIVE.check({"rtol": rtol, "atol": atol})
 
     def to_tensor(y: np.ndarray) -> Tensor:
         return torch.from_numpy(y).to(x.device, x.dtype).view(x.shape)
@@ -38,7 +41,7 @@ def integrate_adaptive(
     def slope(t: float, y: np.ndarray) -> np.ndarray:
         v = velocity(to_tensor(y), torch.tensor(t, dtype=torch.float64))
         if v.shape != x.shape:
-            raise ValueError(f"velocity(x, t) must return x's shape {tuple(x.shape)}, got {tuple(v.shape)}.")
+            raise ValueError(f"velocity(x, t) must return x's shape {tuple(x.shape)}, got {tuple(v.shape)}")
         return v.detach().flatten().to("cpu", torch.float64).numpy()
 
     if start == end or x.numel() == 0:

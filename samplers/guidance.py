@@ -14,13 +14,13 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float, channels: in
     """
     if conditional.shape != unconditional.shape:
         raise ValueError(
-            "Guidance needs conditional and unconditional predictions of one shape, "
-            f"got {tuple(conditional.shape)} and {tuple(unconditional.shape)}."
+            "guidance needs conditional and unconditional predictions of one shape, "
+            f"got {tuple(conditional.shape)} and {tuple(unconditional.shape)}"
         )
     if channels is None:
         return unconditional + scale * (conditional - unconditional)
     available = conditional.shape[1] if conditional.ndim > 1 else 0
     if not 1 <= channels <= available:
-        raise ValueError(f"channels must be between 1 and {available}, the prediction's channels, got {channels}.")
+        raise ValueError(f"channels must be between 1 and {available}, the prediction's channels, got {channels}")
     guided = guide(conditional[:, :channels], unconditional[:, :channels], scale)
     return torch.cat([guided, conditional[:, channels:]], dim=1)

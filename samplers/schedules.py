@@ -2,59 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
-from numbers import Real
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Parameter:
-    """One number that shapes a schedule.
-
-    Any value strictly between `above` and `below` is valid; `minimum`, `maximum` and `step` are the sensible
-    range for a slider or a widget.
-    """
-
-    name: str
-    default: float
-    minimum: float
-    maximum: float
-    step: float
-    tooltip: str
-    above: float = 0.0
-    below: float = inf
-
-    def check(self, value: object) -> float:
-        """Return `value` as a float; ValueError when it is no number or outside (above, below)."""
-        if not isinstance(value, Real) or isinstance(value, bool) or not self.above < float(value) < self.below:
-            span = f"above {self.above:g}" if self.below == inf else f"between {self.above:g} and {self.below:g}"
-            raise ValueError(f"{self.name} must be a finite number {span}, got {value!r}. Try {self.default:g}.")
-        return float(value)
+from ..options import Method, Parameter, pick
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Method):
     """A monotone map u -> t of [0, 1] onto itself, with the parameters that shape it."""
 
-    name: str
-    curve: Callable[..., Tensor]
-    tooltip: str
-    parameters: tuple[Parameter, ...] = ()
-
-    def check(self, given: dict[str, float]) -> dict[str, float]:
-        """Return every parameter's value, defaults filled in; ValueError for unknown names and bad values."""
-        known = {p.name: p for p in self.parameters}
-        unknown = sorted(set(given) - set(known))
-        if unknown:
-            takes = ", ".join(known) or "none"
-            raise ValueError(f"The {self.name} schedule has no parameter {', '.join(unknown)}; it takes: {takes}.")
-        return {name: p.check(given.get(name, p.default)) for name, p in known.items()}
-
-
-def _uniform(u: Tensor) -> Tensor:
-    return u
+    curve: Callable[..., Tensor] = lambda u: u
 
 
 def _rational(u: Tensor, alpha: float) -> Tensor:
@@ -70,42 +29,27 @@ def _sigmoid(u: Tensor, mu: float, sigma1: float, sigma2: float) -> Tensor:
     return (logistic(u) - first) / (last - first)
 
 
+ALPHA = Parameter("alpha", 4.0, 0.05, 100.0, 0.05, "How strongly steps gather near noise. 1 is uniform; 6 suits 2K.")
+MU = Parameter("mu", 0.7, 0.01, 0.99, 0.01, "Part of the steps before the largest one: the curve's centre.", below=1.0)
+SIGMA1 = Parameter("sigma1", 0.2, 0.05, 10.0, 0.01, "Noise side. Smaller makes the first steps smaller.", below=1e3)
+SIGMA2 = Parameter("sigma2", 0.3, 0.05, 10.0, 0.01, "Image side. Smaller makes the last steps smaller.", below=1e3)
+
 SCHEDULES: dict[str, Schedule] = {
-    s.name: s
-    for s in (
+    schedule.name: schedule
+    for schedule in (
         Schedule(
             "rational",
-            _rational,
             "Spends more steps near noise, where the layout is decided. The reference code's time shift.",
-            (
-                Parameter(
-                    "alpha", 4.0, 0.05, 100.0, 0.05, "How strongly steps gather near noise. 1 is uniform; 6 suits 2K."
-                ),
-            ),
+            (ALPHA,),
+            _rational,
         ),
         Schedule(
             "sigmoid",
-            _sigmoid,
             "Small steps near noise and near the finished image, large ones in between. Made for few steps.",
-            (
-                Parameter(
-                    "mu",
-                    0.7,
-                    0.01,
-                    0.99,
-                    0.01,
-                    "Part of the steps before the largest one: the curve's centre.",
-                    below=1.0,
-                ),
-                Parameter(
-                    "sigma1", 0.2, 0.05, 10.0, 0.01, "Noise side. Smaller makes the first steps smaller.", below=1e3
-                ),
-                Parameter(
-                    "sigma2", 0.3, 0.05, 10.0, 0.01, "Image side. Smaller makes the last steps smaller.", below=1e3
-                ),
-            ),
+            (MU, SIGMA1, SIGMA2),
+            _sigmoid,
         ),
-        Schedule("uniform", _uniform, "Equal steps of time."),
+        Schedule("uniform", "Equal steps of time."),
     )
 }
 
@@ -120,18 +64,14 @@ def times(schedule: str, steps: int, **parameters: float) -> Tensor:
     - "sigmoid" (mu=0.7, sigma1=0.2, sigma2=0.3): t = (g(u) - g(0)) / (g(1) - g(0)), g the logistic function of
       (u - mu) / sigma1 below mu and of (u - mu) / sigma2 above.
 
-    The paper's formula and constants for "sigmoid" are lost in the copies we know; the formula is our reading of its
-    description (small steps at both ends, where the paper finds the largest errors). The defaults were measured: data
-    that is Gaussian with the power spectrum of natural images (f^-2 to f^-3) has a velocity in closed form, and on it
-    these values gave the smallest error of Euler at 10 and 30 steps and midpoint at 5 and 10, on a grid of mu, sigma1
-    and sigma2: 0.39 of the uniform schedule's, against 0.75 for "rational" (tests/samplers/test_sigmoid_defaults.py).
+    The paper's constants for "sigmoid" are lost in the copies we know: formula and defaults are our definition, the
+    defaults measured on images' power spectrum (benchmarks/notes/few_steps.md).
 
     Extreme parameters can put points closer together than float32 can tell apart; these come out equal.
 
     Raises ValueError for an unknown schedule or parameter, a value out of range, or steps below 1.
     """
-    if schedule not in SCHEDULES:
-        raise ValueError(f"Unknown schedule {schedule!r}; choose one of: {', '.join(SCHEDULES)}.")
+    pick("schedule", schedule, SCHEDULES)
     values = SCHEDULES[schedule].check(parameters)
     _check_steps(steps)
     u = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
@@ -148,7 +88,7 @@ def denoise_times(schedule: str, steps: int, denoise: float = 1.0, **parameters:
     outside [0, 1].
     """
     if not 0.0 <= denoise <= 1.0:
-        raise ValueError(f"denoise must be between 0 (keep the image) and 1 (start from pure noise), got {denoise!r}.")
+        raise ValueError(f"denoise must be between 0 (keep the image) and 1 (start from pure noise), got {denoise!r}")
     _check_steps(steps)
     total = steps if denoise == 0.0 else int(steps / denoise)
     grid = times(schedule, total, **parameters)
@@ -157,4 +97,4 @@ def denoise_times(schedule: str, steps: int, denoise: float = 1.0, **parameters:
 
 def _check_steps(steps: int) -> None:
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}.")
+        raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")

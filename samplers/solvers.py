@@ -6,6 +6,8 @@ from itertools import pairwise
 
 from torch import Tensor
 
+from ..options import pick
+
 Velocity = Callable[[Tensor, Tensor], Tensor]
 OnStep = Callable[[int, Tensor, Tensor, Tensor], None]
 
@@ -67,8 +69,8 @@ def integrate(
     tableau = _tableau(method)
     if times.ndim != 1 or times.numel() == 0 or not times.is_floating_point():
         raise ValueError(
-            f"times must be a 1-D float tensor of at least one point, got {tuple(times.shape)} {times.dtype}. "
-            "samplers.times() makes one."
+            f"times must be a 1-D float tensor of at least one point, got {tuple(times.shape)} {times.dtype}; "
+            "samplers.times() makes one"
         )
     for i, (start, end) in enumerate(pairwise(times)):
         slopes = _slopes(velocity, x, start, end, tableau)
@@ -86,8 +88,8 @@ def _slopes(velocity: Velocity, x: Tensor, start: Tensor, end: Tensor, tableau: 
         slope = velocity(_advance(x, end - start, weights, slopes), t)
         if slope.shape != x.shape:
             raise ValueError(
-                f"velocity(x, t) must return x's shape {tuple(x.shape)}, got {tuple(slope.shape)}. "
-                "A model with learn_sigma returns twice the channels: keep the first half."
+                f"velocity(x, t) must return x's shape {tuple(x.shape)}, got {tuple(slope.shape)}; "
+                "a model with learn_sigma returns twice the channels: keep the first half"
             )
         slopes.append(slope)
     return slopes
@@ -101,6 +103,5 @@ def _advance(x: Tensor, step: Tensor, weights: tuple[float, ...], slopes: list[T
 
 
 def _tableau(method: str) -> Tableau:
-    if method not in METHODS:
-        raise ValueError(f"Unknown method {method!r}; choose one of: {', '.join(METHODS)}.")
+    pick("solver", method, METHODS)
     return METHODS[method]

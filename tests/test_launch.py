@@ -227,3 +227,10 @@ def test_errors_are_one_line_without_a_traceback(tmp_path):
 def test_the_workflow_it_runs_is_in_api_format():
     nodes = json.loads(launch.WORKFLOW.read_text(encoding="utf-8")).values()
     assert any(node["class_type"] == "SaveImage" for node in nodes)
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, []), (2, ["-n", "2"]), (64, ["-n", "4"])])
+def test_the_whole_suite_has_a_process_for_each_core_and_a_part_of_it_one(cores, processes, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert launch.whole_suite(["-x"]) == ["tests", *processes]
+    assert launch.whole_suite(["-x", "tests/test_launch.py::test_a_taken_port_is_passed_over"]) == []

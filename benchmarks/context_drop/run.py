@@ -1,24 +1,26 @@
 """Quality and time against the context dropped: `python -m lumina_next.benchmarks.context_drop`.
 
 Every window, fade and side of RoPE to pool on, at 1×, 2× and 4×. Writes benchmarks/results/context_drop.*, the plot
-docs/pictures/context_drop.svg (the paper's figure 9b) and the tables in docs/context_drop.md; under another --name the
-document stays as it is. Sizes that are not asked for keep what an earlier run found.
+docs/pictures/context_drop.svg (the question of the paper's figure 9b) and the tables in docs/context_drop.md; under
+another --name the document stays as it is. Sizes that are not asked for keep what an earlier run found.
 """
 
 import argparse
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
 
 from ...nextdit import ContextDrop
 from ...nextdit.context_drop import FADES
-from ...nextdit.layers.rope import DEFAULT
+from ...nextdit.layers.rope_scaling import DEFAULT
 from ..shared.metrics import mean, psnr
 from ..shared.options import ROOT, add_options, open_bench
-from ..shared.plot import Series, write_plot
-from ..shared.report import fill_document, stored_results, table, told, write_results
+from ..shared.plot import plot_context_drop, require_matplotlib
+from ..shared.report import brief, fill_document, measured_with, stored_results, told, write_results
 from ..shared.sections import BASE, Bench, Row, summary
 from ..sizes.run import prompt_count, scaling, timed
 
@@ -26,6 +28,7 @@ FACTORS = {"1×": 1, "2×": 2, "4×": 4}
 PROMPTS = ("24", "4×=4")
 LATE = 0.2  # when a drop that leaves the first steps alone begins (t)
 KEPT = ("identity", "one object", "psnr", "perceptual", "edges")
+SHOWN = ("window", "fade", "dropped", "lost", "times")  # the columns in docs/context_drop.md
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -42,19 +45,29 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    require_matplotlib()
+    said, results = stored_results(options.results, options.name, needed=options.redraw)
+    if options.redraw:
+        return publish(options, said, results, results)
     bench, settings = open_bench(options)
     settings["rope"] = options.rope
-    said, results = stored_results(options.results, options.name)
     for size in (progress := tqdm(options.sizes)):
         progress.set_postfix_str(size)
         start, count = time.monotonic(), prompt_count(options.prompts, size)
         results[size] = measure(bench, size, options, count)
         said[size] = told(settings | {"prompts": count, "seconds": round(time.monotonic() - start)})
         results = {key: results[key] for key in FACTORS if key in results}
-        write_results(options.results, options.name, said, results)
-        if options.name == "context_drop":
-            fill_document(options.document, {size: f"{table(results[size])}\n\nMeasured with {said[size]}."})
-    write_plot(options.pictures / f"{options.name}.svg", [panel(size, rows) for size, rows in results.items()])
+        publish(options, said, results, [size])
+
+
+def publish(options: argparse.Namespace, said: dict[str, str], results: dict[str, Any], fresh: Iterable[str]) -> None:
+    """Write the results, the plot, and the tables of the `fresh` sizes in the document."""
+    write_results(options.results, options.name, said, results)
+    plot_context_drop(options.pictures / f"{options.name}.svg", results)
+    if options.name == "context_drop":
+        for size in fresh:  # where keys are pooled makes no difference: benchmarks/notes/context_drop.md
+            rows = [row for row in results[size] if row["pooled"] != "before RoPE"]
+            fill_document(options.document, {size: f"{brief(rows, SHOWN)}\n\n{measured_with(said[size])}"})
 
 
 def measure(bench: Bench, size: str, options: argparse.Namespace, count: int) -> list[Row]:
@@ -103,12 +116,3 @@ def dropped(drop: ContextDrop, tokens: int, bench: Bench) -> float:
     kept = (-(-tokens // drop.window) / tokens) ** 2
     share = sum(drop.layers(step / steps, layers) for step in range(steps)) / (layers * steps)
     return 100 * share * (1 - kept)
-
-
-def panel(size: str, rows: list[Row]) -> Series:
-    """Return one panel of the plot: a point a row, its share dropped, PSNR and speed."""
-    return Series(size, [(found["dropped"], found["psnr"]["value"], found["times"]) for found in rows])
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,15 @@
 """Schedules and solvers at few network evaluations: `python -m lumina_next.benchmarks.few_steps`.
 
 Schedules are measured on some prompts and noises and judged on others, against a fine reference and the true pictures.
-Writes benchmarks/results/few_steps.md and .json, and docs/pictures/few-steps.png.
+Writes benchmarks/results/few_steps.md and .json, docs/pictures/few_steps.svg and the table in docs/few_steps.md; under
+another --name the document stays as it is.
 """
 
 import argparse
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,11 +17,14 @@ from tqdm import tqdm
 
 from ...nextdit import load_model
 from ...nextdit.text import load_text_encoder
-from ...samplers import guide, integrate, measured_times, probe, probe_times, stages, times
+from ...samplers import guide, integrate, stages, times
 from ...samplers.solvers import Velocity
 from ...training.loop.sampling import noise
+from ..schedules.measured import measured_times, probe, probe_times
 from ..shared.metrics import psnr
-from ..shared.options import ROOT
+from ..shared.options import ROOT, add_redraw
+from ..shared.plot import plot_few_steps, require_matplotlib
+from ..shared.report import stored
 from ..shared.sections import BASE
 from ..shared.truth import DEMO, Truth
 from . import report as few_steps_report
@@ -43,8 +48,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--check", type=int, default=0, metavar="N", help="also compare the reference with N steps of Euler")
     add("--evaluations", type=int, nargs="*", default=EVALUATIONS)
     add("--device", default="cpu")
+    add("--name", default="few_steps", help="of the files in --results and --pictures")
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     add("--pictures", type=Path, default=ROOT / "docs" / "pictures")
+    add("--document", type=Path, default=ROOT / "docs" / "few_steps.md", help="whose table is filled in")
+    add_redraw(parser)
     return parser.parse_args(arguments)
 
 
@@ -88,7 +96,7 @@ def measure(options: argparse.Namespace) -> dict:
     }
     velocity, x = flow(model, encoder, truth, judged, FIRST_JUDGED, options.guidance)
     reference = integrate(velocity, x, times("rational", options.reference, alpha=1.5).double(), "rk4")
-    found = {"settings": vars(options), "runs": [], "schedules": {}}
+    found: dict[str, Any] = {"settings": vars(options), "runs": [], "schedules": {}}
 
     def score(x: Tensor, **named) -> dict:
         error = (x - reference).square().flatten(1).mean(1).sqrt().cpu()
@@ -116,10 +124,12 @@ def measure(options: argparse.Namespace) -> dict:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    found = measure(options)
-    few_steps_report.write(found, options.results)
-    few_steps_report.draw(found, options.pictures / "few-steps.png")
-
-
-if __name__ == "__main__":
-    main()
+    require_matplotlib()
+    if options.redraw:
+        found = stored(options.results, options.name)
+    else:
+        found = few_steps_report.content(measure(options))
+    few_steps_report.write(found, options.results, options.name)
+    plot_few_steps(options.pictures / f"{options.name}.svg", found["sections"]["All runs"])
+    if options.name == "few_steps":
+        few_steps_report.fill(found, options.document)

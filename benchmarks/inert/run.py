@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from ...nextdit.layers.rope import DEFAULT
+from ...nextdit.layers.rope_scaling import DEFAULT
 from ..shared.options import ROOT
 from ..shared.report import write_results
 from ..shared.truth import DEMO
@@ -92,7 +92,3 @@ def milliseconds(run: Callable, times: int) -> float:
         run()
         seconds.append(time.perf_counter() - start)
     return 1000 * statistics.median(seconds[3:])
-
-
-if __name__ == "__main__":
-    main()

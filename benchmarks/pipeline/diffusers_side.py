@@ -17,7 +17,7 @@ def build(folder: Path, vae_file: Path, device: torch.device):
 
     weights = load_file(vae_file)
     widths = [weights[f"decoder.up_blocks.{3 - i}.resnets.0.conv1.weight"].shape[0] for i in range(4)]
-    vae = AutoencoderKL(
+    vae: Any = AutoencoderKL(
         block_out_channels=tuple(widths),
         layers_per_block=2,
         latent_channels=4,
@@ -28,13 +28,14 @@ def build(folder: Path, vae_file: Path, device: torch.device):
     untimed = {k: w for k, w in vae.state_dict().items() if k.startswith(("encoder.", "quant_conv."))}
     vae.load_state_dict(untimed | weights)
     dtype = torch.bfloat16
-    return LuminaPipeline(
+    pipeline: Any = LuminaPipeline(
         transformer=LuminaNextDiT2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype),
         scheduler=FlowMatchEulerDiscreteScheduler(),
         vae=vae.to(dtype),
         text_encoder=GemmaModel.from_pretrained(folder / "text_encoder", dtype=dtype),
         tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
-    ).to(device)
+    )
+    return pipeline.to(device)
 
 
 def timed(owner: Any, name: str, part: str, found: dict[str, float], device: torch.device) -> None:
@@ -71,7 +72,7 @@ def measure(
     timed(pipeline, "encode_prompt", "text", found, device)
     timed(pipeline.transformer, "forward", "steps", found, device)
     timed(pipeline.vae, "decode", "decode", found, device)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for width, height in sizes:
         runs = []
         for i in range(rounds + 1):

@@ -113,14 +113,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--sizes", nargs="+", default=["256x256", "512x512", "256x1024"], help="WIDTHxHEIGHT in pixels")
     add("--steps", type=int, default=10)
     add("--rounds", type=int, default=3)
-    add("--results", type=Path, default=Path(__file__).parent / "results")
+    add("--results", type=Path, default=Path(__file__).parents[1] / "results")
     add("--name", default="pipeline", help="of the files")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    sizes = [tuple(int(n) for n in size.split("x")) for size in options.sizes]
+    sizes = [(int(width), int(height)) for width, height in (size.split("x") for size in options.sizes)]
     device = torch.device(options.device)
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
@@ -145,7 +145,3 @@ def main(arguments: list[str] | None = None) -> None:
     write_results(
         options.results, options.name, settings, {"Seconds of a picture": rows}, heading="From the queue to the picture"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -6,14 +6,16 @@ sections keep what an earlier run found.
 
 import argparse
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from ..shared import sections
 from ..shared.bars import bars
 from ..shared.options import ROOT, add_options, open_bench
-from ..shared.report import fill_document, stored_results, table, told, write_grid, write_results
+from ..shared.report import brief, fill_document, measured_with, stored_results, table, told, write_grid, write_results
 from ..shared.sections import Bench
 
 SECTIONS = {
@@ -23,6 +25,8 @@ SECTIONS = {
     "Guidance": sections.guidance,
     "Speed": sections.speed,
 }
+SHOWN = ("prompts", "background", "guidance", "identity", "both, in order", "left", "right", "psnr", "edges")
+SHOWN += ("sharpness", "threads", "seconds")  # of the columns, in docs/quality.md
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -37,6 +41,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    if options.redraw:
+        said, results = stored_results(options.results, options.name, needed=True)
+        return publish(options, said, results, results)
     bench, settings = open_bench(options)
     wanted = {
         title: run
@@ -52,8 +59,14 @@ def main(arguments: list[str] | None = None) -> None:
         said[title] = told(settings)
         write_results(options.results, options.name, said, results, bars(results))
     draw_grids(bench, options.pictures, options.name)
+    publish(options, said, results, wanted)
+
+
+def publish(options: argparse.Namespace, said: dict[str, str], results: dict[str, Any], fresh: Iterable[str]) -> None:
+    """Write the results, and the tables of the `fresh` sections in the document."""
+    write_results(options.results, options.name, said, results, bars(results))
     if options.name == "quality":
-        tables = {title: f"{table(results[title])}\n\nMeasured with {said[title]}." for title in wanted}
+        tables = {title: f"{brief(results[title], SHOWN)}\n\n{measured_with(said[title])}" for title in fresh}
         fill_document(options.document, tables | ({"bars": table(bars(results))} if bars(results) else {}))
 
 
@@ -68,8 +81,9 @@ def draw_grids(bench: Bench, folder: Path, name: str) -> None:
     for group, keys in groups.items():
         if keys:
             columns = min(8, *(len(drawn[key]) for key in keys))
-            write_grid(folder / f"{name}-{group}.png", [drawn[key] for key in keys], columns)
+            write_grid(folder / f"{name}-{group}.webp", {label(key): drawn[key] for key in keys}, columns)
 
 
-if __name__ == "__main__":
-    main()
+def label(key: str) -> str:
+    """Return how the rows of a section's pictures are called in a grid."""
+    return key.removeprefix("on ").removeprefix("two objects, ")

@@ -15,19 +15,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ...nextdit import load_model
-from ...nextdit.layers.attention import default_attend
+from ...nextdit import Call, load_model
+from ...nextdit.layers.attend import default_attend
 from ...nextdit.regions import Region, Regions, grid_cell
 from ...nextdit.text import load_text_encoder
 from ...samplers import guide, integrate, times
 from ...training.data.emoji.concepts import LEFT_OF
 from ...training.loop.sampling import noise
 from ..shared.metrics import rate
-from ..shared.report import fill_document, table, write_grid, write_results
+from ..shared.options import add_redraw
+from ..shared.report import brief, fill_document, measured_with, stored_results, told, write_grid, write_results
 from ..shared.sections import BASE, Bench
 from ..shared.truth import DEMO, Truth
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 Texts = list[tuple[Tensor, Tensor]]
 """Features (B, L, D) and mask (B, L): of the global prompts, then of each region's."""
 Velocity = Callable[[Tensor, Tensor], Tensor]
@@ -101,7 +102,7 @@ def regional(model, layout: Layout, texts: Texts, **settings: Any) -> Velocity:
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         weights = regions.weights(masks, t, model.config.patch_size)
         cross, pooled = regions.cross(weights, default_attend), regions.pooled(text, mask)
-        return model.velocity(x.to(text.dtype), t, text, mask, cross=cross, pooled=pooled).to(x.dtype)
+        return model.velocity(x.to(text.dtype), t, text, mask, Call(cross=cross, pooled=pooled)).to(x.dtype)
 
     return velocity
 
@@ -176,6 +177,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     add("--grids", type=Path, default=ROOT / "docs" / "pictures", help="where picture grids go")
     add("--page", type=Path, default=ROOT / "docs" / "regions.md", help="whose tables are replaced")
+    add_redraw(parser)
     return parser.parse_args(arguments)
 
 
@@ -191,6 +193,8 @@ def rows_of(options: argparse.Namespace) -> list[tuple[Layout, str]]:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    if options.redraw:
+        return publish(options, *stored_results(options.results, "regions", needed=True))
     dtype = getattr(torch, options.dtype)
     model, encoder = load_model(options.model, dtype=dtype), load_text_encoder(options.text_encoder, dtype=dtype)
     bench = Bench(model, encoder, Truth(), options.steps, options.guidance, batch=10)
@@ -203,14 +207,17 @@ def main(arguments: list[str] | None = None) -> None:
         results.setdefault(layout.name, []).append(measure(bench, layout, method, options.pictures))
         settings["seconds"] = round(time.monotonic() - start)
         write_results(options.results, "regions", settings, results)
-    described = "Settings: " + ", ".join(f"{key}: {value}" for key, value in settings.items()) + "."
-    fill_document(options.page, {"settings": described} | {name: table(rows) for name, rows in results.items()})
+    publish(options, settings, results)
     for layout in LAYOUTS:
-        drawn = [samples for name, samples in bench.pictures.items() if name.startswith(f"{layout.name}, ")]
+        start = f"{layout.name}, "
+        drawn = {name.removeprefix(start): x for name, x in bench.pictures.items() if name.startswith(start)}
         if drawn:
-            name = f"regions-{layout.rows}x{layout.columns}.png"
-            write_grid(options.grids / name, drawn, min(6, *(len(samples) for samples in drawn)))
+            name = f"regions-{layout.rows}x{layout.columns}.webp"
+            write_grid(options.grids / name, drawn, min(6, *(len(samples) for samples in drawn.values())))
 
 
-if __name__ == "__main__":
-    main()
+def publish(options: argparse.Namespace, settings: dict[str, Any], results: dict[str, list[dict[str, Any]]]) -> None:
+    """Write the results, and the page's tables."""
+    write_results(options.results, "regions", settings, results)
+    tables = {name: brief(rows) for name, rows in results.items()}
+    fill_document(options.page, {"settings": measured_with(told(settings))} | tables)

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from ...nextdit.layers.rope import DEFAULT
+from ...nextdit.layers.rope_scaling import DEFAULT
 
 Sections = dict[str, list[dict[str, Any]]]
 BICUBIC = "1× sample, bicubic"  # the row of samples enlarged
@@ -14,7 +14,7 @@ LANGUAGES, TWO, SPEED = "Languages, emoji and held-out names", "Two objects", "S
 def add_bar(rows: list[dict[str, Any]], what: str, wanted: float, measured: float, sign: str = "≥") -> None:
     """Add a row: what, at least, at most or less than how much is wanted, how much was measured, whether it is met."""
     met = {"≥": measured >= wanted, "≤": measured <= wanted, "<": measured < wanted}[sign]
-    rows.append({"what": what, "bar": f"{sign} {wanted:.3g}", "measured": measured, "met": "yes" if met else "no"})
+    rows.append({"what": what, "aim": f"{sign} {wanted:.3g}", "measured": measured, "met": "yes" if met else "no"})
 
 
 def size_bars(found: Sections) -> list[dict[str, Any]]:

@@ -6,11 +6,11 @@ from ...nextdit import NextDiTConfig
 
 
 def step_flops(
-    config: NextDiTConfig, grid: tuple[int, int], text: int, batch: int = 1, dropping: int = 0, window: int = 2
+    config: NextDiTConfig, grid: tuple[int, int], text: int, batch: int = 1, dropped_layers: int = 0, window: int = 2
 ) -> int:
     """Return the operations of `batch` images of (rows, columns) tokens with `text` tokens of text each.
 
-    In the first `dropping` layers keys and values are averaged over `window`×`window` tokens.
+    In the first `dropped_layers` layers keys and values are averaged over `window`×`window` tokens.
     A product (m, k) × (k, n) is 2·m·k·n; attention is two of them. Tested against torch's own counter.
     """
     c, tokens, p2 = config, grid[0] * grid[1], config.patch_size**2
@@ -25,7 +25,7 @@ def step_flops(
         + 2 * tokens * text * c.dim  # attention to the text
         + 3 * tokens * c.dim * c.ffn_dim
     )
-    self_attention = 2 * tokens * c.dim * (dropping * pooled + (c.n_layers - dropping) * tokens)
+    self_attention = 2 * tokens * c.dim * (dropped_layers * pooled + (c.n_layers - dropped_layers) * tokens)
     return 2 * batch * (condition + ends + c.n_layers * layer + self_attention)
 
 

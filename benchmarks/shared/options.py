@@ -11,7 +11,7 @@ from ...nextdit.text import load_text_encoder
 from .sections import Bench
 from .truth import DEMO, Truth
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def add_options(parser: argparse.ArgumentParser, name: str) -> None:
@@ -30,6 +30,16 @@ def add_options(parser: argparse.ArgumentParser, name: str) -> None:
     add("--name", default=name, help="of the files in --results and --pictures")
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     add("--pictures", type=Path, default=ROOT / "docs" / "pictures")
+    add_redraw(parser)
+
+
+def add_redraw(parser: argparse.ArgumentParser) -> None:
+    """Declare --redraw."""
+    parser.add_argument(
+        "--redraw",
+        action="store_true",
+        help="measure nothing: write the tables and plots of the stored results anew (picture grids need a run)",
+    )
 
 
 def open_bench(options: argparse.Namespace) -> tuple[Bench, dict[str, Any]]:

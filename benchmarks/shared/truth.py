@@ -12,7 +12,7 @@ from torch import Tensor
 from ...training.data.emoji.concepts import COLOURS
 from ...training.data.emoji.pictures import WHITE, on_background, to_tensor
 
-DEMO = Path(__file__).parents[1] / "demo"
+DEMO = Path(__file__).parents[2] / "demo"
 SIZES = (64, 96, 128, 256)
 
 

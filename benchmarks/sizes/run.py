@@ -1,14 +1,16 @@
 """Score every RoPE method above the training size: `python -m lumina_next.benchmarks.sizes`.
 
 Writes benchmarks/results/sizes.*, picture grids, and the tables in docs/larger_sizes.md; sizes that are not asked for
-keep what an earlier run found. Also the search for a method's
-options: `--name search --sizes 2× --rope interpolation time_aware_late time_aware_late,return_from=0.5 …`, where
+keep what an earlier run found. Also the search for a method's options:
+`--name search --sizes 2× --rope interpolation time_aware_late time_aware_late,return_from=0.5 …`, where
 `proportional` and `per_axis` can follow a method too; under another name the document stays as it is.
 """
 
 import argparse
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,16 +19,25 @@ from tqdm import tqdm
 
 from ...cli.options import named_values
 from ...nextdit import RopeScaling
-from ...nextdit.layers.rope import DEFAULT, METHODS, scale_factor
+from ...nextdit.layers.rope_scaling import DEFAULT, METHODS, scale_factor
 from ..shared.bars import AGAIN, BICUBIC, size_bars
 from ..shared.metrics import mean, objects
 from ..shared.options import ROOT, add_options, open_bench
-from ..shared.report import fill_document, stored_results, table, told, write_grid, write_results
+from ..shared.report import brief, fill_document, measured_with, stored_results, told, write_grid, write_results
 from ..shared.sections import BASE, Bench, Row, summary
 
 SIZES = {"1.5×": (96, 96), "2×": (128, 128), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
 PROMPTS = ("12", "2×=104", "4×=4")
 SHOWN = 8, 512  # pictures a row of a grid at most, and pixels
+SUMMARY = "2×"  # the size of the picture that shows a user what to do
+SHOWN_SQUARE = ("method", "identity", "psnr", "edges", "sharpness")  # the columns in docs/larger_sizes.md
+SHOWN_WIDE = ("method", "identity", "objects", "edges", "sharpness")
+SHOWN_ROWS = {  # and the rows, by what they are called there
+    BICUBIC: "1× sample, enlarged",
+    "extrapolation": "no scaling",
+    **{name: name for name in ("interpolation", "ntk_aware", "time_aware", DEFAULT, f"{DEFAULT},per_axis")},
+    f"{AGAIN}, {DEFAULT}": f"two passes, {DEFAULT}",
+}
 BEGIN, PASS_STEPS = 0.7, 3  # when the passes after the first begin (t), and their steps; in ComfyUI a denoise of 0.3
 
 
@@ -43,8 +54,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    said, results = stored_results(options.results, options.name, needed=options.redraw)
+    if options.redraw:
+        return publish(options, said, results, results)
     bench, settings = open_bench(options)
-    said, results = stored_results(options.results, options.name)
     for size in (progress := tqdm(options.sizes)):
         progress.set_postfix_str(size)
         specs = options.rope if size.endswith("×") else wide_specs(options.rope)
@@ -52,12 +65,34 @@ def main(arguments: list[str] | None = None) -> None:
         results[size] = measure(bench, size, specs, count)
         said[size] = told(settings | {"prompts": count, "seconds": round(time.monotonic() - start)})
         results = {key: results[key] for key in SIZES if key in results}
-        write_results(options.results, options.name, said, results, size_bars(results))
-        if options.name == "sizes":
-            fill_document(options.document, {size: f"{table(results[size])}\n\nMeasured with {said[size]}."})
-        columns = min(SHOWN[0], SHOWN[1] // SIZES[size][1])
-        rows = [picture[:columns] for key, picture in bench.pictures.items() if key.startswith(f"{size} ")]
-        write_grid(options.pictures / f"{options.name}-{size.replace('×', 'x').replace(':', '-')}.png", rows, columns)
+        publish(options, said, results, [size])
+        drawn = bench.pictures.items()
+        draw_grids(options, size, {key.removeprefix(f"{size} "): x for key, x in drawn if key.startswith(f"{size} ")})
+
+
+def publish(options: argparse.Namespace, said: dict[str, str], results: dict[str, Any], fresh: Iterable[str]) -> None:
+    """Write the results, and the tables of the `fresh` sizes in the document."""
+    write_results(options.results, options.name, said, results, size_bars(results))
+    if options.name == "sizes":
+        for size in fresh:
+            rows = [x | {"method": SHOWN_ROWS[x["method"]]} for x in results[size] if x["method"] in SHOWN_ROWS]
+            shown = brief(rows or results[size], SHOWN_SQUARE if size.endswith("×") else SHOWN_WIDE)
+            fill_document(options.document, {size: f"{shown}\n\n{measured_with(said[size])}"})
+
+
+def draw_grids(options: argparse.Namespace, size: str, drawn: dict[str, Tensor]) -> None:
+    """Write the grid of all methods at a size, and at one size the few rows that show what to do."""
+    columns = min(SHOWN[0], SHOWN[1] // SIZES[size][1])
+    write_grid(options.pictures / f"{options.name}-{size.replace('×', 'x').replace(':', '-')}.webp", drawn, columns)
+    if size == SUMMARY:
+        labels = {
+            "true": "the true picture",
+            "extrapolation": "no scaling",
+            DEFAULT: "Scaled RoPE, one pass",
+        }
+        labels[f"{AGAIN}, {DEFAULT}"] = "Scaled RoPE, two passes"
+        rows = {label: drawn[key] for key, label in labels.items() if key in drawn}
+        write_grid(options.pictures / f"{options.name}.webp", rows, columns)
 
 
 def prompt_count(texts: list[str], size: str) -> int:
@@ -156,7 +191,3 @@ def alone(pictures: Tensor, width: int) -> Tensor:
     """Return pictures (N, 3, S, S) in the middle of white canvases (N, 3, S, width)."""
     side = width - pictures.shape[-1]
     return F.pad(pictures, (side // 2, side - side // 2, 0, 0), value=1.0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,7 @@
 """Our network and diffusers', with the same weights, ready to be called with the same inputs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +66,7 @@ def their_network(config: NextDiTConfig, dtype: torch.dtype, device) -> nn.Modul
     from diffusers import LuminaNextDiT2DModel
 
     c = config
-    model = LuminaNextDiT2DModel(
+    model: Any = LuminaNextDiT2DModel(
         sample_size=128,
         patch_size=c.patch_size,
         in_channels=c.in_channels,

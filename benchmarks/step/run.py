@@ -20,7 +20,7 @@ from ..shared.timing import CLOCKS, device_name
 from . import sections as step_sections
 from .bench import Bench
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 SECTIONS = {
     "Sizes": step_sections.sizes,
     "Distance to float32": step_sections.accuracy,
@@ -115,7 +115,3 @@ def main(arguments: list[str] | None = None) -> None:
             settings["matmul rate, TFLOP/s"] = round(bench.rate / 1e12, 3)
             settings["seconds"] = round(time.monotonic() - start)
             write_results(options.results, name, settings, results, heading="Seconds of a step")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...nextdit import ContextDrop, NextDiT
-from ...nextdit.layers.attention import Attend, default_attend, sdpa
+from ...nextdit.layers.attend import Attend, default_attend, sdpa
 from ..shared.flops import step_flops
 from ..shared.timing import peak_bytes
 from .bench import Bench, Grid
@@ -32,7 +32,7 @@ def error(ours: Tensor, exact: Tensor) -> float:
 
 def with_compiled_layers(model: nn.Module) -> nn.Module:
     """Compile a network layer by layer, all by the same code: compiled as a whole it takes minutes."""
-    for layer in model.layers:
+    for layer in model.get_submodule("layers").children():
         layer.compile(dynamic=False)
     return model
 
@@ -95,6 +95,11 @@ def accuracy(bench: Bench) -> Rows:
     ]
 
 
+def first_of(calls: list[Callable[[], Tensor]]) -> Tensor:
+    """Make all calls and return what the first returns."""
+    return [call() for call in calls][0]
+
+
 def mean_error(ours: Tensor, exact: Tensor) -> float:
     """Return the norm of the difference relative to the norm."""
     return ((ours.float() - exact.float()).norm() / exact.float().norm()).item()
@@ -107,7 +112,7 @@ def dtypes(bench: Bench) -> Rows:
     networks["bf16"] = our_network(their_network(bench.config, torch.bfloat16, bench.device), bench.config)
     networks |= {name: in_8_bits(networks["bf16"], dtype) for name, dtype in FLOAT8.items()}
     lengths = [bench.text] * bench.batch
-    calls = {}
+    calls: dict[str, Callable[[], Tensor]] = {}
     for name, network in networks.items():
         inputs = make_inputs(bench.config, grid, lengths, DTYPES[name], bench.device)
         calls[name] = partial(network.velocity, inputs.x, inputs.t, inputs.text, inputs.mask)
@@ -130,7 +135,7 @@ def batches(bench: Bench) -> Rows:
     for lengths in ([bench.text, bench.text], [bench.text, 8]):
         pair = bench.inputs(grid, lengths)
         apart = [bench.call(bench.inputs(grid, [length])) for length in lengths]
-        calls = {"one call": bench.call(pair), "two calls": lambda apart=apart: [call() for call in apart][0]}
+        calls: dict[str, Callable[[], Tensor]] = {"one call": bench.call(pair), "two calls": partial(first_of, apart)}
         calls["diffusers"] = bench.their_call(pair)
         times = bench.times(calls)
         row: dict[str, Any] = {"text tokens": " + ".join(map(str, lengths))}

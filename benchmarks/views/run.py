@@ -1,7 +1,7 @@
 """Score a multi-view checkpoint on held-out objects: `python -m lumina_next.benchmarks.views`.
 
 Renders the objects (`pip install trimesh embreex`), draws views of each from one image, from its caption and from both,
-and compares every view with the true render at its azimuth. Writes benchmarks/results/views.*, docs/pictures/views.png
+and compares every view with the true render at its azimuth. Writes benchmarks/results/views.*, docs/pictures/views.webp
 and the tables in docs/multi_view.md; under another --name the document stays as it is.
 """
 
@@ -24,14 +24,17 @@ from ...training.data.objects.views import TEST_VIEWS, held_out_views
 from ...training.loop.sampling import noise, sample_views
 from ..shared.flops import views_flops
 from ..shared.metrics import edge_distance, mean, perceptual, psnr, rate
-from ..shared.options import ROOT
-from ..shared.report import fill_document, table, write_grid, write_results
+from ..shared.options import ROOT, add_redraw
+from ..shared.report import brief, fill_document, measured_with, stored_results, told, write_grid, write_results
 from ..shared.timing import CLOCKS, peak_bytes
 from ..shared.truth import DEMO
 
 FIRST, VIEWS = 30.0, 8  # the ring of azimuths, in degrees; the image's own, 0, is none of them
 NUMBERS = (1, 2, 4, 6, 8, 12, 18)
 EVERY = 360 / TEST_VIEWS
+SHOWN = ("drawn from", "azimuth within 15°", "psnr", "perceptual", "edges")  # the columns in docs/multi_view.md
+SHOWN_NUMBERS = ("views", "context drop", "azimuth within 15°", "seconds", "memory, MB")
+SHOWN_PIXELS = 96  # a side of a view in the picture
 Row = dict[str, Any]
 
 
@@ -200,12 +203,13 @@ def peak_memory(sample: Sampler, model: MultiViewNextDiT, azimuths: Tensor, drop
         )
 
 
-def picture(file: Path, held: Held, views: Tensor, count: int = 8) -> None:
+def picture(file: Path, held: Held, views: Tensor, count: int = 4) -> None:
     """Write objects as rows: the image and the drawn views, below them the true views."""
-    true, rows = held.at(ring(VIEWS)), []
+    true, rows = held.at(ring(VIEWS)), {}
     for i in range(min(count, len(views))):
-        rows += [torch.cat([held.images[i : i + 1], x[i]]) for x in (views, true)]
-    write_grid(file, rows, VIEWS + 1)
+        for name, x in (("drawn", views), ("true", true)):
+            rows[f"{name}\t{i}"] = torch.cat([held.images[i : i + 1], x[i]])
+    write_grid(file, rows, VIEWS + 1, enlarge=max(1, SHOWN_PIXELS // held.images.shape[-1]))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -229,11 +233,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     add("--pictures", type=Path, default=ROOT / "docs" / "pictures")
     add("--document", type=Path, default=ROOT / "docs" / "multi_view.md", help="whose tables are filled in")
+    add_redraw(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     options, began = parse(arguments), time.monotonic()
+    if options.redraw:
+        return publish(options, *stored_results(options.results, options.name, needed=True))
     torch.set_num_threads(1)  # the processor's seconds are then those of the work
     files = {"whole": options.model, "no azimuth": options.no_azimuth, "no cross-view": options.no_cross_view}
     how = {"dtype": getattr(torch, options.dtype), "device": options.device}
@@ -242,7 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
     found: dict[str, list[Row]] = {}
     if "sources" in options.sections:
         found["Held-out objects"], views = sources(sample, models, options.objects)
-        picture(options.pictures / f"{options.name}.png", sample.held, views)
+        picture(options.pictures / f"{options.name}.webp", sample.held, views)
     if "captions" in options.sections:
         found["From a caption"] = captions(sample, models["whole"], options.objects)
     if "numbers" in options.sections:
@@ -251,10 +258,13 @@ def main(arguments: list[str] | None = None) -> None:
     kept = ("objects", "fewer", "size", "steps", "image_guidance", "text_guidance", "dtype")
     settings = {"model": options.model.name} | {key: getattr(options, key) for key in kept}
     settings["seconds"] = round(time.monotonic() - began)
+    publish(options, settings, found)
+
+
+def publish(options: argparse.Namespace, settings: dict[str, Any], found: dict[str, list[Row]]) -> None:
+    """Write the results, and the document's tables."""
     write_results(options.results, options.name, settings, found, heading="Multi-view")
     if options.name == "views":
-        fill_document(options.document, {title: table(rows) for title, rows in found.items()})
-
-
-if __name__ == "__main__":
-    main()
+        tables = {title: brief(rows, SHOWN_NUMBERS if "views" in rows[0] else SHOWN) for title, rows in found.items()}
+        how = measured_with(told(settings))
+        fill_document(options.document, {title: f"{shown}\n\n{how}" for title, shown in tables.items()})

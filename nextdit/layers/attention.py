@@ -1,44 +1,33 @@
-"""Attention backends, and the attention of Next-DiT: image self-attention plus gated text cross-attention."""
+"""The attention of Next-DiT: grouped-query self-attention of the picture, and through a gate attention to the text."""
 
 from collections.abc import Callable
-from functools import cache
-from importlib import import_module, util
+from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..context_drop import Pool
-from .cpu_rows import attend_by_rows, by_rows, rows_are_faster
-from .parts import HeadGate
+from .attend import Attend
+from .cpu_rows import by_rows
+from .modulation import HeadGate
 from .rope import rotate
 
-Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
-"""attend(q, k, v, mask): q (B, H, L, D), k and v (B, H_kv, S, D), mask None or additive (B, 1, 1, S) → (B, H, L, D)."""
+Pool = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""pool(k, v, rotary): unrotated k and v (B, H_kv, N, D) → rotated, pooled k and pooled v (B, H_kv, M, D)."""
 
 
-def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attend with PyTorch's scaled_dot_product_attention; grouped K/V are not expanded."""
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
+@dataclass(frozen=True)
+class Attending:
+    """How the layers of one evaluation attend.
 
-
-@cache
-def _flash_attn_func() -> Callable | None:
-    if util.find_spec("flash_attn") is None:
-        return None
-    return import_module("flash_attn").flash_attn_func
-
-
-def default_attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attend with flash-attn where it is installed and takes the call (CUDA, 16 bit, no mask), else with `sdpa`.
-
-    On CPUs that multiply bfloat16 matrices, and do so outside of `sdpa` only, with `attend_by_rows`.
+    `rotary` is the table of the tokens' angles (2, B, N, head_dim / 2), `text_mask` additive (B, 1, 1, L) or None;
+    `logit_scale` multiplies self-attention's logits, `pool` thins out its keys and values, `cross` attends to the text.
     """
-    if mask is None and rows_are_faster(q, k):
-        return attend_by_rows(q, k, v)
-    flash = _flash_attn_func() if q.is_cuda and q.element_size() == 2 and mask is None else None
-    if flash is None:
-        return sdpa(q, k, v, mask)
-    return flash(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2)  # it wants (B, L, H, D)
+
+    rotary: Tensor
+    attend: Attend
+    cross: Attend
+    text_mask: Tensor | None = None
+    logit_scale: float = 1.0
+    pool: Pool | None = None
 
 
 class Attention(nn.Module):
@@ -67,26 +56,12 @@ class Attention(nn.Module):
     def heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, N, H·D) → (B, H, N, D)
 
-    def forward(
-        self,
-        x: Tensor,
-        text: Tensor,
-        rotary: Tensor,
-        text_mask: Tensor | None,
-        attend: Attend,
-        temperature: float = 1.0,
-        pool: Pool | None = None,
-        cross: Attend | None = None,
-    ) -> Tensor:
-        """Attend from tokens x (B, N, dim) to themselves and to the text (B, L, text_dim) → (B, N, dim).
-
-        `temperature` multiplies self-attention's logits; `pool` thins out its keys and values; `cross` attends to the
-        text in place of `attend`.
-        """
-        q = by_rows(lambda q, rotary: rotate(self.heads(self.q_norm(q)), rotary), self.wq(x), rotary)
+    def forward(self, x: Tensor, text: Tensor, how: Attending) -> Tensor:
+        """Attend from tokens x (B, N, dim) to themselves and to the text (B, L, text_dim) → (B, N, dim)."""
+        q = by_rows(lambda q, rotary: rotate(self.heads(self.q_norm(q)), rotary), self.wq(x), how.rotary)
         k, v = self.heads(self.k_norm(self.wk(x))), self.heads(self.wv(x))
-        k, v = (by_rows(rotate, k, rotary), v) if pool is None else pool(k, v, rotary)
+        k, v = (by_rows(rotate, k, how.rotary), v) if how.pool is None else how.pool(k, v, how.rotary)
         k_text, v_text = self.heads(self.ky_norm(self.wk_y(text))), self.heads(self.wv_y(text))
-        out = attend(q if temperature == 1.0 else q * temperature, k, v, None)
-        out = by_rows(self.gate, out, (cross or attend)(q, k_text, v_text, text_mask))
+        out = how.attend(q if how.logit_scale == 1.0 else q * how.logit_scale, k, v, None)
+        out = by_rows(self.gate, out, how.cross(q, k_text, v_text, how.text_mask))
         return self.wo(out.transpose(1, 2).flatten(-2))  # (B, H, N, D) → (B, N, H·D)

@@ -1,13 +1,14 @@
 """The readout of Scaled RoPE: how much longer each method makes the waves of RoPE (the paper's figure 7a)."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ...nextdit.layers.rope import METHODS, RopeScaling
+from ...nextdit.layers.rope import Axes
+from ...nextdit.layers.rope_scaling import METHODS, RopeScaling
 from .curve import BACKGROUND, DOT, GRID, LINE, SMOOTH, TEXT
 
 WIDTH, HEIGHT = 360, 250
@@ -17,24 +18,15 @@ SHADES = (LINE, "#b39df3", DOT)
 OTHERS = "#5a606c"
 
 
-@dataclass(frozen=True)
-class Layout:
-    """One image axis of a model's RoPE: exponents (n,) float64 and their base, in a head of `head_dim` numbers."""
-
-    exponents: torch.Tensor
-    head_dim: int
-    base: float
-
-
 class Plot:
     """Waves drawn at how long they are in training (x, logarithmic) and how many times longer with scaling (y)."""
 
-    def __init__(self, scaling: RopeScaling, layout: Layout):
-        self.scaling, self.layout = scaling, layout
+    def __init__(self, scaling: RopeScaling, axes: Axes):
+        self.scaling, self.axes = scaling, axes
         factors = scaling.factor if isinstance(scaling.factor, tuple) else (scaling.factor,)
         self.largest = max(1.0, *factors)
         self.axis = factors.index(max(factors))
-        self.trained = 2 * math.pi * layout.base**layout.exponents
+        self.trained = 2 * math.pi * axes.base ** axes.exponents(len(axes.widths) - 1)
         self.picture = Image.new("RGB", (WIDTH * SMOOTH, HEIGHT * SMOOTH), BACKGROUND)
         self.draw = ImageDraw.Draw(self.picture)
 
@@ -45,8 +37,8 @@ class Plot:
         return x * SMOOTH, y * SMOOTH
 
     def curve(self, method: str, t: float, colour: str, width: int) -> None:
-        layout, scaling = self.layout, replace(self.scaling, method=method)
-        theta = scaling.scale(layout.exponents, layout.head_dim, t, self.axis, layout.base).double()
+        scaling, still = replace(self.scaling, method=method), len(self.axes.widths) - 2
+        theta = scaling.thetas(self.axes, torch.tensor(t), still)[still + self.axis].double()
         longer = 2 * math.pi / theta / self.trained
         points = [self.at(wave, y) for wave, y in zip(self.trained.tolist(), longer.tolist(), strict=True)]
         self.draw.line(points, fill=colour, width=width * SMOOTH, joint="curve")
@@ -65,13 +57,13 @@ class Plot:
             self.draw.line([(x, y), (x, y + 4 * SMOOTH)], fill=TEXT, width=SMOOTH)
 
 
-def draw_wavelengths(scaling: RopeScaling, layout: Layout, tokens: tuple[int, int], note: str) -> torch.Tensor:
+def draw_wavelengths(scaling: RopeScaling, axes: Axes, tokens: tuple[int, int], note: str) -> torch.Tensor:
     """Return the picture of all methods, the chosen one bright, as an IMAGE (1, 250, 360, 3) in [0, 1].
 
-    Methods that change with time are drawn at t = 0, 0.5 and 1; the dashed line is the training size. With a factor per
+    Methods that change with time are drawn at t = 0, 0.5 and 1; the dashed line is the native size. With a factor per
     axis, the axis of the larger one is drawn. `tokens` are the rows and columns of the image, `note` says whose.
     """
-    plot = Plot(scaling, layout)
+    plot = Plot(scaling, axes)
     plot.grid()
     for method in METHODS:
         for t in _times(method):
@@ -84,7 +76,7 @@ def draw_wavelengths(scaling: RopeScaling, layout: Layout, tokens: tuple[int, in
 
 
 def _times(method: str) -> tuple[float, ...]:
-    return TIMES if method.startswith("time_aware") else TIMES[:1]
+    return TIMES if METHODS[method].by_time else TIMES[:1]
 
 
 def _shaded(method: str) -> list[tuple[float, str]]:
@@ -94,9 +86,10 @@ def _shaded(method: str) -> list[tuple[float, str]]:
 def _labels(draw: ImageDraw.ImageDraw, plot: Plot, tokens: tuple[int, int], note: str) -> None:
     font, scaling = ImageFont.load_default(), plot.scaling
     factors = scaling.factor if isinstance(scaling.factor, tuple) else (scaling.factor,)
-    train = f"{scaling.train_tokens} x {scaling.train_tokens}"
-    draw.text((LEFT, 3), f"{scaling.method}, factor {' x '.join(f'{f:.3g}' for f in factors)}", fill=TEXT, font=font)
-    draw.text((LEFT, 15), f"{note}: {tokens[0]} x {tokens[1]} tokens, trained on {train}", fill=TEXT, font=font)
+    native = f"{scaling.train_tokens} x {scaling.train_tokens}"
+    factor = f"factor {' x '.join(f'{f:.3g}' for f in factors)}" if plot.largest > 1 else "native size, nothing changes"
+    draw.text((LEFT, 3), f"{scaling.method}, {factor}", fill=TEXT, font=font)
+    draw.text((LEFT, 15), f"{note}: {tokens[0]} x {tokens[1]} tokens, native to {native}", fill=TEXT, font=font)
     x = float(LEFT)
     shaded = _shaded(scaling.method)
     for t, colour in shaded:

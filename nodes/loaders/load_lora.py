@@ -17,7 +17,7 @@ class LoadLora(io.ComfyNode):
                 io.Combo.Input(
                     "lora_name",
                     options=lora.lora_names(),
-                    tooltip="A file in models/loras: LoRA, DoRA, LoHa, LoKr or plain differences.",
+                    tooltip="A file in models/loras: LoRA, DoRA, LoHa, LoKr, GLoRA, OFT, BOFT or plain differences.",
                 ),
                 io.Float.Input(
                     "strength",

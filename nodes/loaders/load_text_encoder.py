@@ -18,8 +18,8 @@ class LoadTextEncoder(io.ComfyNode):
                     "text_encoder",
                     options=list(llm_folders()),
                     tooltip="A folder with config.json, tokenizer and weights in models/text_encoders or models/LLM, "
-                    "or a diffusers repository there or in models/diffusers. lumina-next-demo comes with "
-                    "the pack, for its demo model.",
+                    "or a diffusers repository there or in models/diffusers, or a file of CLIPSave. lumina-next-demo "
+                    "comes with the pack, for its demo model.",
                 ),
                 io.Int.Input(
                     "layer",

@@ -14,9 +14,10 @@ class DropContext(io.ComfyNode):
             display_name="Context Drop",
             category="Lumina-Next/model",
             description="Faster sampling of large images: self-attention looks at averaged image keys and values while "
-            "there is more noise than image. For Lumina-Next, Lumina-Image-2.0 and Z-Image. Text is never averaged.",
+            "there is more noise than image. For Lumina-Next, Lumina-Image-2.0, Z-Image and Ming-Image. Text and "
+            "reference images are never averaged.",
             inputs=[
-                io.Model.Input("model", tooltip="A Lumina-Next, Lumina-Image-2.0 or Z-Image model."),
+                io.Model.Input("model", tooltip="A Lumina-Next, Lumina-Image-2.0, Z-Image or Ming-Image model."),
                 io.Int.Input(
                     "window",
                     default=2,

@@ -1,28 +1,26 @@
 from comfy_api.latest import io
 
-from ...samplers import METHODS
-from ..adapter.host.inputs import choice, chosen
+from ...samplers import ADAPTIVE, METHODS
+from ..adapter.host.inputs import choice, chosen, parameter_inputs
 from ..adapter.sampling import adaptive
 from ..adapter.sampling import solvers as sampling
 
-ADAPTIVE = "dopri5"
 # midpoint first: the first entry is what a new node shows.
 NAMES = ["midpoint", *(name for name in METHODS if name != "midpoint")]
-PARAMETERS: dict[str, list[str]] = {name: [] for name in NAMES} | {ADAPTIVE: ["rtol", "atol"]}
+PARAMETERS: dict[str, list[str]] = {name: [] for name in NAMES} | {ADAPTIVE.name: [p.name for p in ADAPTIVE.parameters]}
 
 
-def _tolerance(name: str, tooltip: str) -> io.Input:
-    return io.Float.Input(name, default=0.01, min=1e-6, max=1.0, step=0.001, round=False, tooltip=tooltip)
+def _tolerances() -> list[io.Input]:
+    inputs = parameter_inputs(ADAPTIVE)
+    for tolerance in inputs:
+        tolerance.round = False  # to a step of 0.001, 1e-6 would be 0
+    return inputs
 
 
 class FlowSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         costs = ", ".join(f"{name} {METHODS[name].stages}" for name in NAMES)
-        tolerances = [
-            _tolerance("rtol", "Error allowed in a step, as a part of the value. Smaller is slower and closer."),
-            _tolerance("atol", "Error allowed in a step, absolute. Smaller is slower and closer."),
-        ]
         return io.Schema(
             node_id="LuminaNextFlowSampler",
             display_name="Flow Sampler",
@@ -30,9 +28,9 @@ class FlowSampler(io.ComfyNode):
             description="Runge-Kutta solvers for flow models (Lumina, SD3, Flux and the like).",
             inputs=choice(
                 "method",
-                {name: [] for name in NAMES} | {ADAPTIVE: tolerances},
+                {name: [] for name in NAMES} | {ADAPTIVE.name: _tolerances()},
                 tooltip=f"Model evaluations per step: {costs}. The costlier ones need fewer steps; midpoint suits 5 to "
-                f"15 steps. {ADAPTIVE} chooses its steps itself, and takes only the first and the last sigma.",
+                f"15 steps. {ADAPTIVE.name} {ADAPTIVE.tooltip[0].lower()}{ADAPTIVE.tooltip[1:]}",
             ),
             outputs=[io.Sampler.Output(tooltip="For SamplerCustom and SamplerCustomAdvanced.")],
         )
@@ -40,6 +38,6 @@ class FlowSampler(io.ComfyNode):
     @classmethod
     def execute(cls, method: str | dict, **flat: float) -> io.NodeOutput:
         name, tolerances = chosen("method", method, flat, PARAMETERS)
-        if name == ADAPTIVE:
+        if name == ADAPTIVE.name:
             return io.NodeOutput(adaptive.adaptive_sampler(**tolerances))
         return io.NodeOutput(sampling.solver_sampler(name))

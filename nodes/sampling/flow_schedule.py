@@ -1,21 +1,11 @@
 from comfy_api.latest import io, ui
 
 from ...samplers import SCHEDULES
-from ..adapter.host.inputs import choice, chosen
+from ..adapter.host.inputs import choice, chosen, parameter_inputs
 from ..adapter.sampling import solvers as sampling
 from ..drawing import curve
 
 PARAMETERS = {s.name: [p.name for p in s.parameters] for s in SCHEDULES.values()}
-
-
-def _parameter_inputs() -> dict[str, list[io.Input]]:
-    return {
-        s.name: [
-            io.Float.Input(p.name, default=p.default, min=p.minimum, max=p.maximum, step=p.step, tooltip=p.tooltip)
-            for p in s.parameters
-        ]
-        for s in SCHEDULES.values()
-    }
 
 
 class FlowSchedule(io.ComfyNode):
@@ -28,7 +18,11 @@ class FlowSchedule(io.ComfyNode):
             category="Lumina-Next/sampling",
             description="Sigmas for flow models: uniform, rational or sigmoid in time. Shows the curve.",
             inputs=[
-                *choice("schedule", _parameter_inputs(), tooltip=f"How the steps are spread over time. {kinds}"),
+                *choice(
+                    "schedule",
+                    {schedule.name: parameter_inputs(schedule) for schedule in SCHEDULES.values()},
+                    tooltip=f"How the steps are spread over time. {kinds}",
+                ),
                 io.Int.Input("steps", default=30, min=1, max=10000, tooltip="Number of steps the sampler takes."),
                 io.Float.Input(
                     "denoise",

@@ -3,15 +3,8 @@
 import pytest
 import torch
 
-from lumina_next.samplers import (
-    curvature,
-    discretization_error,
-    gaussian_velocity,
-    integrate,
-    stages,
-    times,
-    trajectory,
-)
+from lumina_next.benchmarks.schedules.analysis import curvature, discretization_error, gaussian_velocity, trajectory
+from lumina_next.samplers import integrate, stages, times
 
 
 def grid(steps):

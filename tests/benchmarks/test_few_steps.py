@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from PIL import Image
 
 from lumina_next.benchmarks.few_steps import report as few_steps_report
 from lumina_next.benchmarks.few_steps import run as few_steps
@@ -45,10 +44,13 @@ def test_a_whole_run(tmp_path):
     untrained_text_encoder.write(encoder)
     files = ["--model", str(model), "--text-encoder", str(encoder)]
     sizes = ["--prompts", "2", "--measured", "1", "--reference", "1", "--check", "1", "--evaluations", "4"]
-    few_steps.main([*files, *sizes, "--results", str(tmp_path), "--pictures", str(tmp_path)])
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table: Euler -->\nold\n<!-- end -->\n")
+    where = ["--results", str(tmp_path), "--pictures", str(tmp_path), "--document", str(page)]
+    few_steps.main([*files, *sizes, *where])
     found = json.loads((tmp_path / "few_steps.json").read_text())
     assert len(found["sections"]["All runs"]) == len(list(few_steps.runs((4,))))
     assert found["schedules"]["euler, 4 steps"][0] == 0 and found["schedules"]["euler, 4 steps"][-1] == 1
     assert "## Reference" in (tmp_path / "few_steps.md").read_text()
-    with Image.open(tmp_path / "few-steps.png") as picture:
-        assert picture.width > 700
+    assert "evaluations" in page.read_text("utf-8") and "old" not in page.read_text("utf-8")
+    assert (tmp_path / "few_steps.svg").read_text("utf-8").count('id="line2d') >= 2 * len(few_steps.SCHEDULES)

@@ -7,12 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumina_next.samplers import (
-    METHODS,
+from lumina_next.benchmarks.schedules.analysis import gaussian_velocity
+from lumina_next.benchmarks.schedules.measured import (
     Path,
     cheapest_steps,
-    gaussian_velocity,
-    integrate,
     least_error_times,
     measured_times,
     one_step_errors,
@@ -20,8 +18,8 @@ from lumina_next.samplers import (
     probe_times,
     proposals,
     refine,
-    times,
 )
+from lumina_next.samplers import METHODS, integrate, times
 
 VARIANCE = torch.arange(1, 33, dtype=torch.float64) ** -2.0 * 20
 NOISE = torch.randn(2, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -178,7 +176,7 @@ def test_bad_input():
     path, _ = probe(gaussian_velocity(VARIANCE), NOISE, probe_times(4))
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         least_error_times(path, 0)
-    with pytest.raises(ValueError, match="Unknown method 'lms'"):
+    with pytest.raises(ValueError, match="unknown solver 'lms'"):
         least_error_times(path, 4, "lms")
     with pytest.raises(ValueError, match="between 1 and 4, the intervals of the path, got 5"):
         cheapest_steps(one_step_errors(path), 5)

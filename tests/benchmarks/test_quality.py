@@ -114,7 +114,7 @@ def test_one_command_writes_tables_and_grids(tmp_path, monkeypatch, checkpoint):
     written = json.loads((tmp_path / "quality.json").read_text("utf-8"))
     assert list(written["sections"]) == ["Few languages"] and "steps 1," in written["settings"]["Few languages"]
     assert "| en |" in (tmp_path / "quality.md").read_text("utf-8")
-    assert (tmp_path / "quality-languages.png").is_file()
+    assert (tmp_path / "quality-languages.webp").is_file()
     assert "| en |" in page.read_text("utf-8") and page.read_text("utf-8").count("old") == 2
     quality.main([*checkpoint, "--document", str(page), "--only", "speed"])
     written = json.loads((tmp_path / "quality.json").read_text("utf-8"))

@@ -12,7 +12,7 @@ from lumina_next.benchmarks.shared import bars, metrics, report
 from lumina_next.benchmarks.shared.sections import Bench
 from lumina_next.benchmarks.sizes import run as sizes
 from lumina_next.nextdit import ContextDrop, RopeScaling, load_model
-from lumina_next.nextdit.layers.rope import DEFAULT
+from lumina_next.nextdit.layers.rope_scaling import DEFAULT
 from lumina_next.tests.support import untrained_model
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -119,7 +119,7 @@ def test_one_command_writes_the_sizes_tables_grids_and_document(tmp_path, checkp
     again = json.loads((tmp_path / "sizes.json").read_text("utf-8"))["sections"]
     assert again["1.5×"] == written["1.5×"] and len(again["1:2"]) < len(written["1:2"])
     assert "| interpolation |" in Path(document).read_text("utf-8")
-    assert (tmp_path / "sizes-1.5x.png").is_file() and (tmp_path / "sizes-1-2.png").is_file()
+    assert (tmp_path / "sizes-1.5x.webp").is_file() and (tmp_path / "sizes-1-2.webp").is_file()
 
 
 def test_one_command_writes_the_context_drop_tables_and_plot(tmp_path, checkpoint):
@@ -132,8 +132,9 @@ def test_one_command_writes_the_context_drop_tables_and_plot(tmp_path, checkpoin
         ("2 × 2", fade, f"{where} RoPE") for fade in ("linear", "none") for where in ("after", "before")
     ]
     assert rows[0]["lost"]["value"] == 0 and all(row["seconds"] > 0 for row in rows)
-    assert (tmp_path / "context_drop.svg").read_text().count("<circle") == 2 * len(rows)
-    assert "| 2 × 2 | linear | after RoPE |" in Path(document).read_text("utf-8")
+    assert (tmp_path / "context_drop.svg").read_text().count('id="mark-') == len(rows)
+    assert "| 2 × 2 | linear | after RoPE |" in (tmp_path / "context_drop.md").read_text("utf-8")
+    assert "| 2 × 2 | linear |" in Path(document).read_text("utf-8")
 
 
 @pytest.mark.parametrize("name,titles", [("larger_sizes", sizes.SIZES), ("context_drop", context_drop.FACTORS)])

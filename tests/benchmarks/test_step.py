@@ -10,6 +10,7 @@ from lumina_next.benchmarks.shared.peak import PeakMemory
 from lumina_next.benchmarks.shared.timing import alternate, product_rate
 from lumina_next.benchmarks.step import run as step
 from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig
+from lumina_next.nextdit.call import Call
 
 CONFIGS = [
     NextDiTConfig(dim=96, n_layers=3, n_heads=4, n_kv_heads=2, text_dim=40),
@@ -24,16 +25,16 @@ def plain(q, k, v, mask=None):
     return (q @ k.transpose(-1, -2)).softmax(-1) @ v
 
 
-@pytest.mark.parametrize("dropping", [0, 1, 2])
+@pytest.mark.parametrize("dropped", [0, 1, 2])
 @pytest.mark.parametrize("grid", [(6, 8), (5, 3)])
 @pytest.mark.parametrize("config", CONFIGS)
-def test_the_formula_counts_what_torch_counts(config, grid, dropping):
+def test_the_formula_counts_what_torch_counts(config, grid, dropped):
     model = NextDiT(config, device="meta")
     x = torch.empty(2, config.in_channels, 2 * grid[0], 2 * grid[1], device="meta")
     text, t = torch.empty(2, 7, config.text_dim, device="meta"), torch.empty(2, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.velocity(x, t, text, attend=plain, drop=ContextDrop(2, "none"), dropping=dropping)
-    assert counter.get_total_flops() == step_flops(config, grid, 7, 2, dropping)
+        model.velocity(x, t, text, call=Call(attend=plain, drop=ContextDrop(2, "none"), dropped_layers=dropped))
+    assert counter.get_total_flops() == step_flops(config, grid, 7, 2, dropped)
 
 
 def test_the_peak_is_that_of_tensors_alive_together():

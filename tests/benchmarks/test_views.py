@@ -10,6 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lumina_next.benchmarks.shared.flops import views_flops
 from lumina_next.nextdit import MultiViewNextDiT, load_model, save_model
+from lumina_next.nextdit.call import Call
+from lumina_next.nextdit.models.multiview import Views
 from lumina_next.tests.benchmarks.test_step import CONFIGS, plain
 from lumina_next.tests.support import untrained_model, untrained_text_encoder
 
@@ -33,7 +35,7 @@ def test_the_formula_counts_what_torch_counts(config, frames):
     x = torch.empty(1, frames, config.in_channels, 12, 16, device="meta")
     text, t = torch.empty(1, 7, config.text_dim, device="meta"), torch.empty(1, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.velocity(x, t, torch.empty(1, frames, device="meta"), text, attend=plain, cross=plain)
+        model.velocity(Views(x, torch.empty(1, frames, device="meta")), t, text, call=Call(attend=plain))
     assert counter.get_total_flops() == views_flops(config, (6, 8), frames, 7)
 
 
@@ -72,4 +74,4 @@ def test_it_writes_tables_and_pictures(tmp_path, monkeypatch):
     assert first["÷ 1 view"] == 1 and many["views"] == 8 and dropped["context drop"] == "2 × 2, linear"
     assert many["operations a view ÷ 1 view"] > 1 and dropped["memory, MB"] > 0
     assert "| image and caption |" in (tmp_path / "multi_view.md").read_text("utf-8")
-    assert (tmp_path / "views.png").is_file()
+    assert (tmp_path / "views.webp").is_file()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from lumina_next.cli import cluster, main
-from lumina_next.cli.cluster import Crew, share
+from lumina_next.cli.cluster import Crew, ray_address, share
 from lumina_next.tests.cli.mortal_worker import MortalWorker
 
 QUICK = ("--steps", "1", "--device", "cpu", "--cfg", "1", "--dtype", "fp32")
@@ -26,6 +26,25 @@ QUICK = ("--steps", "1", "--device", "cpu", "--cfg", "1", "--dtype", "fp32")
 )
 def test_a_cluster_is_shared(resources, workers, expected):
     assert share(resources, workers) == expected
+
+
+@pytest.mark.parametrize(
+    ("pasted", "address"),
+    [
+        ("local", "local"),
+        (" auto ", "auto"),
+        ("ray://head:10001/", "ray://head:10001"),
+        (" 10.0.0.1:6379\n", "10.0.0.1:6379"),
+    ],
+)
+def test_addresses_as_pasted(pasted, address):
+    assert ray_address(pasted) == address
+
+
+@pytest.mark.parametrize("pasted", ["http://127.0.0.1:8265", "HTTPS://head/", " ", "/"])
+def test_what_is_no_clusters_address(pasted):
+    with pytest.raises(ValueError, match="is no cluster's address.*HOST:6379"):
+        ray_address(pasted)
 
 
 class Died(Exception):

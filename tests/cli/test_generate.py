@@ -112,6 +112,19 @@ def test_a_second_pass_paints_over_the_first():
     assert torch.equal(pixels("one.png"), pixels("same.png"))
 
 
+def test_the_size_is_the_checkpoints(fails):
+    demo = load_model(DEMO / "diffusion_models" / "lumina-next-demo.safetensors")
+    for name, metadata in (("told", {"train_tokens": "8"}), ("silent", {})):
+        save_model(demo, f"{name}.safetensors", metadata)
+    said = fails("generate", "fox", "--model", "silent.safetensors", *QUICK)
+    assert "silent.safetensors: this model's file does not say on which image size it was trained: set --train-" in said
+    assert "which are 5 tokens of 4 pixels; expected at least 28" in fails("generate", "fox", "--train-size", "20")
+    generate("fox", "--model", "told.safetensors", "-o", "told.png")
+    assert pixels("told.png").shape == (32, 32, 3)
+    generate("fox", "--model", "silent.safetensors", "--train-size", "40", "-o", "asked.png")
+    assert pixels("asked.png").shape == (40, 40, 3)
+
+
 def test_a_batch_is_the_pictures_of_its_seeds():
     generate("a fox", "--batch", "2", "--seed", "3", "--dtype", "fp32", "-o", "fox.png")
     assert sorted(file.name for file in Path().iterdir()) == ["fox-3.png", "fox-4.png"]
@@ -145,7 +158,7 @@ def test_without_guidance_the_negative_prompt_has_no_part():
         (["--text-encoder", "gone"], "gone does not exist"),
         (["--vae", "some.safetensors"], "paints pixels and takes no --vae"),
         (["--steps", "0"], "steps must be a whole number of at least 1, got 0"),
-        (["--schedule", "cubic"], "Unknown schedule 'cubic'"),
+        (["--schedule", "cubic"], "unknown schedule 'cubic'"),
         (["--rope", "yarn"], "unknown RoPE method 'yarn'"),
         (["--rope", "time_aware_late,alpha=1"], "--rope knows watershed, return_from and return_to, got alpha"),
         (["--context-drop", "quadratic"], "quadratic"),
@@ -155,7 +168,7 @@ def test_without_guidance_the_negative_prompt_has_no_part():
         (["--train-size", "0"], "--train-size must be at least 1, got 0"),
         (["--schedule", "rational,alpha"], "--schedule wants NAME,key=number"),
         (["--schedule", "rational,beta=1"], "no parameter beta"),
-        (["--method", "dopri5"], "Unknown method 'dopri5'"),
+        (["--method", "dopri5"], "unknown solver 'dopri5'"),
         (["--width", "0"], "--width must be at least 1, got 0"),
         (["--seed", "-1"], "--seed must be between 0 and"),
         (["--channels", "9"], "--channels must be between 1 and the model's 3, got 9"),

@@ -94,6 +94,50 @@ def test_options_that_do_not_go_together(arguments, message, fails):
     assert message in fails("generate", *arguments, *QUICK)
 
 
+ODD = "fox\u2028in\u2029the\x85snow\x0b\x0c\x1cat\x1d\x1enight"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_from_any_editor_asks_for_the_same_pictures(mark, end):
+    lines = ['{"prompt": "fox", "seed": 7}', "  apple\t", "", ODD, '{"prompt": "a\u2028b\u2029c\x85d"}']
+    Path("prompts.txt").write_bytes(mark + end.join([*lines, ""]).encode())
+    jobs = read_jobs(Namespace(prompts=Path("prompts.txt"), output=Path("all"), seed=0))
+    assert [(job.prompt, job.seed) for job in jobs] == [
+        ("fox", 7),
+        ("apple", 0),
+        (ODD, 0),
+        ("a\u2028b\u2029c\x85d", 0),
+    ]
+    assert [job.output.name for job in jobs] == ["0001.png", "0002.png", "0004.png", "0005.png"]
+
+
+def test_a_resumed_run_knows_lines_with_odd_characters(monkeypatch):
+    Path("prompts.txt").write_text(f"{ODD}\n\u2028two\u2028\nthree\n", "utf-8")
+    painted = []
+
+    def paint(self, job, reporting=True):
+        if job.prompt == "three" and not Path("stopped").exists():
+            Path("stopped").touch()
+            raise KeyboardInterrupt
+        painted.append(job.prompt)
+        return torch.zeros(1, 3, 4, 4)
+
+    monkeypatch.setattr(Studio, "paint", paint)
+    command = ["generate", "--prompts", "prompts.txt", *QUICK, "-o", "all"]
+    assert main(command) == 130 and main(command) == 0
+    assert painted == [ODD, "\u2028two\u2028", "three"]
+    assert parameters(Path("all/0002.png"))["prompt"] == "\u2028two\u2028"
+    assert sorted(file.name for file in Path("all").iterdir()) == ["0001.png", "0002.png", "0003.png"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le", "latin-1"])
+def test_a_file_in_another_encoding_is_named(encoding, fails):
+    Path("prompts.txt").write_bytes("naïve fox\n".encode(encoding))
+    told = fails("generate", "--prompts", "prompts.txt", *QUICK)
+    assert "prompts.txt is in " in told and "save it with the encoding UTF-8" in told
+
+
 def test_names_sort_as_lines_do():
     Path("many.txt").write_text("fox\n" * 10001, "utf-8")
     jobs = read_jobs(Namespace(prompts=Path("many.txt"), output=Path("all")))

@@ -24,13 +24,6 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=ABSENT))
 
 
-def pytest_terminal_summary(terminalreporter):
-    if find_comfyui() is None and not REQUIRED:
-        terminalreporter.write_line(ABSENT, yellow=True, bold=True)
-    elif find_chromium() is None:
-        terminalreporter.write_line(NO_BROWSER, yellow=True, bold=True)
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     """Show the end of the server's log beside every failure of a host test."""

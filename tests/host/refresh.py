@@ -13,10 +13,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from lumina_next.tests.host.test_editor import FILES, OFFICIAL, RUN, open_workflow, to_api
 from lumina_next.tests.support.browser import Browser, find_chromium
 from lumina_next.tests.support.checkpoints import write_official_stand_ins
 from lumina_next.tests.support.comfy_server import PACK, ComfyServer, find_comfyui
+
+from .test_editor import FILES, OFFICIAL, RUN, open_workflow, to_api
 
 DRAWN = "app.graph.nodes.filter(n => n.type === 'SaveImage').every(n => n.imgs?.[0]?.naturalWidth > 0)"
 READY = "window.app && app.vueAppReady && app.graph && app.extensionManager && true"

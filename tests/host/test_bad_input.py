@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from lumina_next.tests.host.test_workflows import load, with_inputs
 from lumina_next.tests.support.checkpoints import write_gemma
 from lumina_next.tests.support.comfy_client import Rejected
 from lumina_next.tests.support.graphs import MODEL, STEPS, TextToImage
@@ -38,6 +39,34 @@ def from_latent_file(server, samples: torch.Tensor) -> TextToImage:
 def test_latent_with_the_wrong_channel_count(server, client):
     message = error_of(client, from_latent_file(server, torch.ones(1, 4, 16, 16)))
     assert "4" in message and "3" in message and "channel" in message
+
+
+VIDEO = {"width": 64, "height": 64, "length": 1, "batch_size": 1}
+
+
+def test_an_empty_latent_for_video(client):
+    graph = TextToImage()
+    graph.latent = graph.add("EmptyHunyuanLatentVideo", **VIDEO)
+    message = error_of(client, graph.show(graph.sample()))
+    assert "latent has 5 dimensions" in message and "batch, channels, height, width" in message
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 16, 16), (1, 3, 4, 16, 16), (3, 16, 16), (1, 3, 16)])
+def test_latent_with_another_number_of_dimensions(server, client, shape):
+    message = error_of(client, from_latent_file(server, torch.ones(shape)))
+    assert f"latent has {len(shape)} dimensions" in message and "height, width" in message
+
+
+def test_an_empty_latent_for_video_and_a_multi_view_model(client):
+    prompt = load("text_to_views")
+    latent = {"class_type": "EmptyHunyuanLatentVideo", "inputs": VIDEO | {"batch_size": 4}}
+    message = error_of(client, with_inputs(prompt | {"video": latent}, "KSampler", latent_image=["video", 0]))
+    assert "latent has 5 dimensions" in message and "batch, channels, height, width" in message
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 16), (13, 1)])
+def test_a_side_shorter_than_a_patch_is_no_error(server, client, size):
+    assert client.run(from_latent_file(server, torch.ones(1, 3, *size))).status == "success"
 
 
 def test_nan_in_a_latent(server, client):

@@ -72,9 +72,12 @@ def test_says_the_same_as_its_api_file(editor, file):
     assert meaning(to_api(editor)) == meaning(api)
 
 
+SIDES = {"official_2k": 2048, "official_z_image_2k": 3072}  # past the size that each model is native to
+
+
 def for_stand_ins(prompt: dict, name: str) -> dict:
     """A copy of an official workflow's prompt that runs on the stand-ins at once, still above their training size."""
-    prompt, side = copy.deepcopy(prompt), 2048 if "2k" in name else 1024
+    prompt, side = copy.deepcopy(prompt), SIDES.get(name, 1024)
     for node in prompt.values():
         inputs = node["inputs"]
         # 30 steps at a full megapixel say no more about the graph than 2 on a smaller picture.

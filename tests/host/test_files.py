@@ -4,9 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from transformers import MixtralConfig, MixtralForCausalLM
 
 from lumina_next.tests.support.checkpoints import write_lora
-from lumina_next.tests.support.graphs import MODEL, TextToImage
+from lumina_next.tests.support.graphs import MODEL, TEXT_ENCODER, Graph, TextToImage
 
 
 def picture(client, graph) -> np.ndarray:
@@ -123,6 +125,37 @@ def test_fp8_text_encoder(client):
     image = picture(client, graph.show(graph.sample(positive=positive, negative=negative)))
     assert image.std() > 1
     assert not np.array_equal(image, picture(client, plain()))
+
+
+def test_clip_save_and_load_llm_text_encoder(server, client):
+    graph = Graph()
+    clip = TextToImage.load_text_encoder(graph)
+    graph.add("CLIPSave", clip=clip, filename_prefix="saved_encoder")
+    name = keep(server, client, graph, "saved_encoder", "text_encoders")
+    graph = TextToImage()
+    graph.clip = graph.load_text_encoder(name)
+    positive, negative = graph.encode("a red fox in the snow"), graph.encode("")
+    image = picture(client, graph.show(graph.sample(positive=positive, negative=negative)))
+    assert np.array_equal(image, picture(client, plain()))
+
+
+def test_a_mixture_of_experts_encodes_prompts(server, client):
+    folder = server.base / "models/LLM/mixture"
+    boxed = server.base / "models/text_encoders" / TEXT_ENCODER
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+    config = MixtralConfig(**sizes, num_key_value_heads=2, vocab_size=260, num_local_experts=4)
+    MixtralForCausalLM(config).bfloat16().save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(boxed / file, folder)
+    images = []
+    for changes in ({}, {"weight_dtype": "fp8_e4m3fn"}, {"device": "cpu"}):
+        graph = TextToImage()
+        graph.clip = graph.load_text_encoder("mixture", **changes)
+        positive, negative = graph.encode("a red fox in the snow"), graph.encode("")
+        images.append(picture(client, graph.show(graph.sample(positive=positive, negative=negative))))
+    assert np.array_equal(images[0], images[2]) and images[1].std() > 1
+    assert not np.array_equal(images[0], picture(client, plain()))
 
 
 def test_two_loads_at_once(server, client):

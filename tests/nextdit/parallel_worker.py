@@ -7,7 +7,7 @@ import torch.distributed as dist
 
 from lumina_next.benchmarks.step.models import random_weights
 from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig, RopeScaling
-from lumina_next.nextdit.layers.attention import default_attend
+from lumina_next.nextdit.layers.attend import default_attend
 from lumina_next.nextdit.parallel import forward_by_rows
 
 CONFIG = NextDiTConfig(dim=96, n_layers=3, n_heads=4, n_kv_heads=2, text_dim=40)

@@ -122,12 +122,20 @@ def test_diffusers_file_folder_and_shards(model, tmp_path):
     index.write_text(json.dumps({"weight_map": where}))
     assert_same(load_model(sharded.parent), model)
     assert len(read_header(sharded.parent)) == len(weights)
+    index.write_text(json.dumps({"weight_map": where}), encoding="utf-8-sig")
+    assert_same(load_model(sharded.parent), model)
 
     (sharded / "part-1.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="lacks 1 of 3 shards: part-1.safetensors"):
         load_model(sharded.parent)
     index.write_text("[]")
-    with pytest.raises(ValueError, match="is not a shard index"):
+    with pytest.raises(ValueError, match="is not a shard index: .* holds a JSON list"):
+        load_model(sharded.parent)
+    index.write_text(json.dumps({"weight_map": where}), encoding="utf-16")
+    with pytest.raises(ValueError, match="is not a shard index: .* is UTF-16"):
+        load_model(sharded.parent)
+    index.write_text("<html>")
+    with pytest.raises(ValueError, match="is not a shard index: .* is not JSON"):
         load_model(sharded.parent)
 
 

@@ -2,12 +2,14 @@ import pytest
 import torch
 
 from lumina_next.nextdit import ContextDrop, RopeScaling
-from lumina_next.nextdit.layers.rope import rotary_table, rotate
+from lumina_next.nextdit.layers.rope import Axes, rotate
+
+AXES = Axes((4, 4), interleaved=True)
 
 
 def table(rows, cols, head_dim=8):
     theta = RopeScaling("extrapolation").frequencies(head_dim)
-    return rotary_table((torch.arange(rows), torch.arange(cols)), (theta, theta))
+    return AXES.table((torch.arange(rows), torch.arange(cols)), (theta, theta))
 
 
 @pytest.mark.parametrize("before_rope", [False, True])
@@ -31,7 +33,7 @@ def test_before_rope_turns_the_average_by_the_windows_centre():
     k = torch.randn(1, 1, 16, 8)
     pooled, _ = ContextDrop(before_rope=True).pool((4, 4))(k, k, table(4, 4))
     theta = RopeScaling("extrapolation").frequencies(8)
-    centres = rotary_table((torch.tensor([0.5, 2.5]), torch.tensor([0.5, 2.5])), (theta, theta))
+    centres = AXES.table((torch.tensor([0.5, 2.5]), torch.tensor([0.5, 2.5])), (theta, theta))
     means = k.reshape(1, 1, 2, 2, 2, 2, 8).mean((3, 5)).reshape(1, 1, 4, 8)
     torch.testing.assert_close(pooled, rotate(means, centres), atol=1e-5, rtol=1e-5)
 
@@ -52,7 +54,7 @@ def test_layers_fade_from_all_to_none():
 
 def test_start_and_end_limit_the_times():
     drop = ContextDrop(fade="none", start=0.25, end=0.5)
-    assert [drop.layers(t, 24) for t in (0.0, 0.24, 0.25, 0.5, 0.51, 1.0)] == [0, 0, 24, 24, 0, 0]
+    assert [drop.layers(t, 24) for t in (0.0, 0.24, 0.25, 0.5, 0.51, 1.0)] == [0, 0, 24, 0, 0, 0]
     assert ContextDrop(start=0.25).layers(0.5, 24) == 12
 
 

@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lumina_next.nextdit import NextDiT
-from lumina_next.nextdit.layers.attention import sdpa
+from lumina_next.nextdit.call import Call
+from lumina_next.nextdit.layers.attend import sdpa
 from lumina_next.nextdit.regions import Region, Regions, grid_cell, to_tokens
-from lumina_next.tests.nextdit.conftest import CONFIGS, randomise
-from lumina_next.tests.nextdit.models.test_image import inputs
+from lumina_next.nextdit.span import Span
+
+from .conftest import CONFIGS, randomise
+from .models.test_image import inputs
 
 LENGTHS = (3, 2, 4)  # the global prompt, two regions
 
@@ -41,7 +44,7 @@ def token_by_token(q, k, v, mask, heard, spans):
 
 def run(model, x, t, text, mask, regions, masks):
     weights = regions.weights(masks, t, model.config.patch_size)
-    return model.velocity(x, t, text, mask, cross=regions.cross(weights, sdpa), pooled=regions.pooled(text, mask))
+    return model.velocity(x, t, text, mask, Call(cross=regions.cross(weights, sdpa), pooled=regions.pooled(text, mask)))
 
 
 @torch.no_grad()
@@ -51,7 +54,7 @@ def test_equals_brute_force_with_soft_overlapping_partial_and_timed_regions(twin
     t = torch.tensor([0.2, 0.7])
     text, mask = texts(config)
     masks = torch.rand(2, 2, 5, 6, generator=torch.Generator().manual_seed(9))
-    regions = Regions(3, (Region(2, 1.5, 0.25), Region(4, 0.8, 0.0, 0.0, 0.5)))
+    regions = Regions(3, (Region(2, 1.5, 0.25), Region(4, 0.8, 0.0, Span(0.0, 0.5))))
     heard = []
     for b, time in enumerate(t.tolist()):
         rows = []
@@ -69,8 +72,10 @@ def test_equals_brute_force_with_soft_overlapping_partial_and_timed_regions(twin
         t,
         text,
         mask,
-        cross=partial(token_by_token, heard=heard, spans=spans),
-        pooled=text[:, :2].mean(1),  # the third token of the global prompt is padding
+        Call(
+            cross=partial(token_by_token, heard=heard, spans=spans),
+            pooled=text[:, :2].mean(1),  # the third token of the global prompt is padding
+        ),
     )
     got = run(model, x, t, text, mask, regions, masks)
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
@@ -103,7 +108,7 @@ def test_reference_maths_on_its_grid_without_its_mixed_up_cells(twins, config):
         cell[2 * row : 2 * row + 2, 3 * column : 3 * column + 3] = True
         cells.append(cell.flatten())
     expected = model.velocity(
-        x, t, text, mask, cross=partial(golden_reference, cells=cells, spans=spans), pooled=text[:, :3].mean(1)
+        x, t, text, mask, Call(cross=partial(golden_reference, cells=cells, spans=spans), pooled=text[:, :3].mean(1))
     )
     masks = torch.stack([grid_cell(2, 2, *divmod(number, 2), 8, 12) for number in range(4)])[None]
     got = run(model, x, t, text, mask, Regions(3, (Region(2),) * 4, summed=True), masks)
@@ -119,7 +124,7 @@ def test_reference_maths_adds_overlaps_and_leaves_other_tokens_without_text(twin
     cells[0, :3], cells[1, 2] = True, True  # both hold the third row, none the fourth
     spans = [slice(3, 5), slice(5, 9)]
     cross = partial(golden_reference, cells=cells.flatten(1), spans=spans)
-    expected = model.velocity(x, t[:2], text, mask, cross=cross, pooled=text[:, :2].mean(1))
+    expected = model.velocity(x, t[:2], text, mask, Call(cross=cross, pooled=text[:, :2].mean(1)))
     masks = cells.float().repeat_interleave(2, 1).repeat_interleave(2, 2)[None]
     got = run(model, x, t[:2], text, mask, Regions(3, (Region(2), Region(4)), summed=True), masks)
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
@@ -169,7 +174,9 @@ def test_weights_add_up_to_one(count, height, width, patch, seed):
     g = torch.Generator().manual_seed(seed)
     masks = torch.rand(2, count, height, width, generator=g) * (torch.rand(2, count, 1, 1, generator=g) > 0.3)
     strengths = (3 * torch.rand(count, generator=g)).tolist()
-    regions = Regions(2, tuple(Region(1, s, (s * 7) % 1.0, s - 1.0, s) for s in strengths))
+    ends = [min(s, 1.0) for s in strengths]
+    spans = [Span(max(0.0, end - 0.5), end) for end in ends]
+    regions = Regions(2, tuple(Region(1, s, (s * 7) % 1.0, span) for s, span in zip(strengths, spans, strict=True)))
     weights = regions.weights(masks, torch.tensor([0.4, 0.9]), patch)
     assert weights.shape == (2, 1 + count, math.ceil(height / patch) * math.ceil(width / patch))
     assert weights.min() >= -1e-6
@@ -201,7 +208,7 @@ def test_a_cell_is_where_its_row_and_column_are():
         (lambda: Region(0), "at least 1 text token"),
         (lambda: Region(3, -1.0), "strength of at least 0"),
         (lambda: Region(3, 1.0, 1.5), "global_weight between 0 and 1"),
-        (lambda: Region(3, start=0.5, end=0.4), "cannot end"),
+        (lambda: Region(3, span=Span(0.5, 0.4)), "0 <= start <= end <= 1, got start 0.5 and end 0.4"),
         (lambda: Regions(3, (Region(2, 1.0, 0.5),), summed=True), "set every global_weight to 0"),
         (lambda: grid_cell(2, 2, 2, 0, 8, 8), "row 3, column 1 is outside"),
         (lambda: grid_cell(9, 2, 0, 0, 8, 8), "too few"),

@@ -7,7 +7,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig, RopeScaling
-from lumina_next.nextdit.layers.rope import METHODS
+from lumina_next.nextdit.call import Call
+from lumina_next.nextdit.layers.rope_scaling import METHODS
 
 CONFIG = NextDiTConfig(dim=64, n_layers=2, n_heads=4, n_kv_heads=2, text_dim=24)
 
@@ -46,7 +47,7 @@ def waits(call, masked=True):
 @pytest.mark.parametrize("method", METHODS)
 def test_no_rope_method_waits(method, factor, masked):
     rope = RopeScaling(method, factor, proportional=True)
-    assert waits(lambda model, *inputs: model.velocity(*inputs, rope=rope), masked) == []
+    assert waits(lambda model, *inputs: model.velocity(*inputs, Call(rope)), masked) == []
 
 
 @pytest.mark.parametrize("before_rope", [False, True])

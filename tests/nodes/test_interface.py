@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lumina_next.tests.nodes.interface import COMMAND, FILE, breaks, describe
+from .interface import COMMAND, FILE, breaks, describe
 
 RECORDED = json.loads(FILE.read_text(encoding="utf-8"))
 ADVICE = f"""

@@ -1,6 +1,6 @@
 """Write docs/combinations.md from the composition matrix: `python -m lumina_next.tests.nodes.write_combinations`."""
 
-from lumina_next.tests.nodes import conftest  # noqa: F401 - finds ComfyUI, before the others import it
+from . import conftest  # noqa: F401 - finds ComfyUI, before the others import it
 
 # isort: split
 from lumina_next.tests.support.matrix import DOC, document

@@ -2,10 +2,10 @@
 
 import json
 
-from lumina_next.tests.nodes import conftest  # noqa: F401 - finds ComfyUI, before the others import it
+from . import conftest  # noqa: F401 - finds ComfyUI, before the others import it
 
 # isort: split
-from lumina_next.tests.nodes.interface import FILE, describe
+from .interface import FILE, describe
 
 if __name__ == "__main__":
     FILE.write_text(json.dumps(describe(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torchdiffeq
 
-from lumina_next.samplers import gaussian_velocity, integrate_adaptive
+from lumina_next.benchmarks.schedules.analysis import gaussian_velocity
+from lumina_next.samplers import integrate_adaptive
 
 VARIANCE = torch.tensor([30.0, 1.0, 0.05], dtype=torch.float64)
 X = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

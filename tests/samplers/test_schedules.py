@@ -85,14 +85,14 @@ def test_denoise_at_its_ends():
 @pytest.mark.parametrize(
     ("name", "steps", "parameters", "message"),
     [
-        ("karras", 5, {}, "Unknown schedule 'karras'; choose one of: rational, sigmoid, uniform"),
-        ("uniform", 5, {"alpha": 2.0}, "uniform schedule has no parameter alpha; it takes: none"),
+        ("karras", 5, {}, "unknown schedule 'karras'; known: rational, sigmoid, uniform"),
+        ("uniform", 5, {"alpha": 2.0}, "uniform has no parameter alpha; it takes: none"),
         ("rational", 5, {"mu": 0.5, "beta": 1.0}, "has no parameter beta, mu; it takes: alpha"),
         ("uniform", 0, {}, "steps must be a whole number of at least 1, got 0"),
         ("uniform", -3, {}, "got -3"),
         ("uniform", 2.5, {}, "got 2.5"),
         ("uniform", True, {}, "got True"),
-        ("rational", 5, {"alpha": 0.0}, "alpha must be a finite number above 0, got 0.0. Try 4"),
+        ("rational", 5, {"alpha": 0.0}, "alpha must be a finite number above 0, got 0.0; try 4"),
         ("rational", 5, {"alpha": -1}, "alpha must be"),
         ("rational", 5, {"alpha": float("nan")}, "alpha must be .* got nan"),
         ("rational", 5, {"alpha": float("inf")}, "alpha must be .* got inf"),

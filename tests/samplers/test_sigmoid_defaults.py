@@ -5,7 +5,8 @@ import math
 
 import torch
 
-from lumina_next.samplers import SCHEDULES, gaussian_velocity, integrate, times
+from lumina_next.benchmarks.schedules.analysis import gaussian_velocity
+from lumina_next.samplers import SCHEDULES, integrate, times
 
 RUNS = [("euler", 10), ("euler", 30), ("midpoint", 5), ("midpoint", 10)]
 FREQUENCIES = torch.arange(1, 33, dtype=torch.float64)  # of a 64 x 64 latent

@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from lumina_next.tests.support import graphs, untrained_model, untrained_multiview, untrained_text_encoder
-from lumina_next.tests.support.comfy_server import PACK
+from lumina_next.tests.support import untrained_model, untrained_multiview, untrained_text_encoder
+
+from . import graphs
+from .comfy_server import PACK
 
 TEXT_DIM = 32
 REFERENCE = "diffusion_models/consolidated.00-of-01.safetensors"

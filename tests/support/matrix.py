@@ -13,7 +13,7 @@ import comfy.samplers
 import torch
 
 from lumina_next.nextdit import ContextDrop, MultiViewNextDiT
-from lumina_next.nextdit.layers.rope import DEFAULT
+from lumina_next.nextdit.layers.rope_scaling import DEFAULT
 from lumina_next.nodes.adapter.models.multiview import LuminaNextMultiView
 from lumina_next.nodes.adapter.models.views import with_views
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
@@ -21,7 +21,8 @@ from lumina_next.nodes.adapter.patches.regions import add_region
 from lumina_next.nodes.adapter.patches.scaled_rope import scale_rope
 from lumina_next.nodes.adapter.sampling import solvers as sampling
 from lumina_next.nodes.adapter.sampling.anagram import anagram_guider
-from lumina_next.tests.support.patch_models import OWN, load_own, prompt
+
+from .patch_models import OWN, load_own, prompt
 
 DOC = Path(__file__).parents[2] / "docs/combinations.md"
 SIZE, STEPS = (24, 24), 4

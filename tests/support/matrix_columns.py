@@ -15,8 +15,9 @@ import torch
 from comfy.ldm.modules import attention
 
 from lumina_next.nodes.adapter.lora.convert import convert
-from lumina_next.tests.support.matrix import SIZE, Column, Setup, loader_of, patching
-from lumina_next.tests.support.patch_models import compiled, prompt
+
+from .matrix import SIZE, Column, Setup, loader_of, patching
+from .patch_models import compiled, prompt
 
 REGION = torch.zeros(1, *SIZE)
 REGION[..., :12] = 1.0

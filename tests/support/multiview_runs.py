@@ -4,8 +4,9 @@ import comfy.sample
 import torch
 
 from lumina_next.nodes.adapter.models.views import with_views
-from lumina_next.tests.support.patch_models import prompt
 from lumina_next.tests.support.untrained_multiview import CONFIG
+
+from .patch_models import prompt
 
 AZIMUTHS = (0.0, 130.0, 337.5)
 VIEWS = len(AZIMUTHS)

@@ -5,7 +5,8 @@ import comfy.sd
 import torch
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig
-from lumina_next.tests.support.core_models import CORE, load_core
+
+from .core_models import CORE, load_core
 
 OWN = NextDiTConfig(dim=64, n_layers=3, n_heads=4, n_kv_heads=2, text_dim=20, ffn_dim=96)
 KINDS = ["lumina_next", *CORE]

@@ -1,7 +1,6 @@
 """Tiny prepared data and a tiny text encoder, made on the spot."""
 
 import json
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,13 +10,6 @@ from lumina_next.tests.support import untrained_text_encoder
 from lumina_next.training.data.emoji.concepts import LANGUAGES
 
 COLOURS = {"red ball": (220, 30, 30), "blue ball": (30, 30, 220), "green ball": (30, 180, 30)}
-
-
-def pytest_terminal_summary(terminalreporter):
-    absent = [name for name in ("trimesh", "embreex") if find_spec(name) is None]
-    if absent:
-        line = f"MULTI-VIEW DATA NOT TESTED: to test it, pip install {' '.join(absent)}"
-        terminalreporter.write_line(line, yellow=True, bold=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 import torch
 
-from lumina_next.nextdit.layers.attention import sdpa
+from lumina_next.nextdit.layers.attend import sdpa
 from lumina_next.training.loop.attention import folded_attention
 
 

@@ -126,6 +126,21 @@ def test_a_folder_of_captioned_images_gives_batches_of_the_nearest_shape(tmp_pat
     assert drawn[0].pictures[:, 0].min() > 0.99
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_captions_are_read_as_any_editor_saves_them(tmp_path, mark):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_bytes(mark + "a\u2028fox\r\non snow\x85\r\n".encode())
+    batches = FolderBatches(tmp_path, ((32, 32),), tokens=64, patch=4)
+    assert batches.sizes[32, 32][0][1] == "a\u2028fox\non snow\x85"
+
+
+def test_a_caption_in_another_encoding_is_named(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_bytes("a fox".encode("utf-16"))
+    with pytest.raises(ValueError, match="a.txt is in UTF-16, expected UTF-8: .*save it with"):
+        FolderBatches(tmp_path, ((32, 32),), 64, 4)
+
+
 def test_a_folder_without_images_or_captions_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no image"):
         FolderBatches(tmp_path, ((32, 32),), 64, 4)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ...nextdit.text_files import read_text
 from .batches import EMPTY, Batch
 from .emoji.pictures import to_tensor
 
@@ -30,7 +31,7 @@ class FolderBatches:
             with Image.open(file) as image:
                 shape = image.height / image.width
             size = min(sizes, key=lambda s: abs(np.log(shape * s[1] / s[0])))
-            caption = file.with_suffix(".txt").read_text("utf-8").strip()
+            caption = read_text(file.with_suffix(".txt")).strip(" \t\n")
             self.sizes.setdefault(size, []).append((file, caption))
         self.tokens, self.patch, self.seed = tokens, patch, seed
 

@@ -1,6 +1,9 @@
-"""Attention for training on a CPU, where PyTorch's fused kernel spends most of its time backwards."""
+"""Attention for training: fast backwards on a CPU, and without cross-view attention for an ablation."""
 
 from torch import Tensor
+
+from ...nextdit.layers.attend import Attend
+from ...nextdit.models.multiview import fold_frames, join_frames
 
 
 def folded_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -15,3 +18,17 @@ def folded_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
     if mask is not None:
         logits = logits + mask
     return (logits.softmax(-1).to(v.dtype) @ v).reshape(b, heads, length, width)
+
+
+def within_frames(attend: Attend, frames: int) -> Attend:
+    """Return `attend` without cross-view attention, to be given to MultiViewNextDiT: every frame sees itself only.
+
+    `frames` counts the views and, if there is one, the condition image. Give the plain `attend` as `cross`, since the
+    text has no frames.
+    """
+
+    def alone(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        out = attend(fold_frames(q, frames), fold_frames(k, frames), fold_frames(v, frames), mask)
+        return join_frames(out, frames)
+
+    return alone

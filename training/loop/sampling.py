@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...nextdit import ContextDrop, MultiViewNextDiT, NextDiT, RopeScaling, within_frames
-from ...nextdit.layers.attention import default_attend
+from ...nextdit import Call, ContextDrop, MultiViewNextDiT, NextDiT, RopeScaling, Views
+from ...nextdit.layers.attend import default_attend
 from ...nextdit.text import TextEncoder
 from ...samplers import guide, integrate, times
+from .attention import within_frames
 
 
 def noise(seeds: Sequence[int], height: int, width: int, channels: int = 3) -> Tensor:
@@ -88,23 +89,19 @@ def sample_views(
     encoded = [(factor, *encoder(list(texts)), given) for factor, texts, given in terms if factor]
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
-        dropping = drop.layers(t, model.config.n_layers) if drop else 0
         total = torch.zeros_like(x)
         for factor, text, mask, given in encoded:
             frames = x.shape[1] + (given is not None)
-            total += factor * model.velocity(
-                x,
-                t.expand(len(x)),
-                azimuths,
-                text.to(x),
-                mask.to(x.device).bool(),
-                image=given,
-                drop=drop,
-                dropping=dropping,
+            call = Call.of(
+                t,
+                model.config.n_layers,
+                drop,
                 attend=default_attend if cross_view else within_frames(default_attend, frames),
                 cross=default_attend,
                 positions=positions,
             )
+            views = Views(x, azimuths, given)
+            total += factor * model.velocity(views, t.expand(len(x)), text.to(x), mask.to(x.device).bool(), call)
         return total
 
     return integrate(velocity, x, times(schedule, steps, **parameters).to(x.device), method)

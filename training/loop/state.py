@@ -4,13 +4,14 @@ import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
 from ...nextdit import MultiViewNextDiT, NextDiT, save_model
 from .optimisation import MovingAverage
 
-Model = NextDiT | MultiViewNextDiT
+Model: TypeAlias = NextDiT | MultiViewNextDiT
 
 
 class Run:

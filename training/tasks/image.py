@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ...nextdit import NextDiT, NextDiTConfig, load_model
+from ...nextdit import Call, NextDiT, NextDiTConfig, load_model
+from ...nextdit.layers.attend import default_attend
 from ...nextdit.text import TextEncoder, load_text_encoder
 from ..data.batches import BUCKETS, Batch, EmojiBatches
 from ..data.emoji.pictures import to_pixels
@@ -21,7 +22,7 @@ from ..data.folder import FolderBatches
 from ..loop.attention import folded_attention
 from ..loop.flow import flow_loss, initialise
 from ..loop.sampling import noise, sample
-from ..loop.trainer import Trainer, encode, parser, start, train
+from ..loop.trainer import Batches, Trainer, encode, parser, start, train
 
 SHOWN = ("dog face", "avocado, red apple", "ロケット", "🐸", "猫脸", "pizza on a blue background", "сердце", "maison")
 
@@ -59,10 +60,11 @@ class ImageTask:
                 return checkpoint(run, tokens, use_reentrant=False)
 
             replace = {i: recompute for i in range(model.config.n_layers)}
-        attend = folded_attention if device.type == "cpu" else None
+        attend = folded_attention if device.type == "cpu" else default_attend
+        call = Call(attend=attend, replace=replace, positions=positions)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
-            return model.velocity(x, t, text, mask, attend=attend, replace=replace, positions=positions)
+            return model.velocity(x, t, text, mask, call)
 
         return flow_loss(velocity, batch.pictures.to(device), generator)
 
@@ -107,6 +109,7 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
         )
     patch = model.config.patch_size
     sizes = tuple((int(h), int(w)) for h, w in (size.split("x") for size in (options.sizes or "").split(",") if size))
+    batches: Batches
     if options.images:
         batches = FolderBatches(options.images, sizes or ((64, 64),), options.tokens, patch, options.seed)
     else:

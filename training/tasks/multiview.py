@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ...nextdit import MultiViewNextDiT, load_model, within_frames
-from ...nextdit.layers.attention import Attend, default_attend
+from ...nextdit import Call, MultiViewNextDiT, Views, load_model
+from ...nextdit.layers.attend import Attend, default_attend
 from ...nextdit.text import TextEncoder, load_text_encoder
 from ..data.batches import TRAIN_PIXELS
 from ..data.emoji.pictures import to_pixels
 from ..data.objects.view_batches import Objects, ViewBatch, ViewBatches, ViewBucket, to_size, view_buckets
-from ..loop.attention import folded_attention
+from ..loop.attention import folded_attention, within_frames
 from ..loop.flow import flow_loss
 from ..loop.sampling import sample_views
 from ..loop.trainer import Trainer, encode, parser, start, train
@@ -38,7 +38,8 @@ class CachedTexts:
         """Return features (B, L, D) and mask (B, L), as `encode` does."""
         for prompt in prompts:
             if prompt not in self.known:
-                self.known[prompt] = tuple(x[0] for x in encode(self.encoder, [prompt], self.device))
+                text, text_mask = encode(self.encoder, [prompt], self.device)
+                self.known[prompt] = text[0], text_mask[0]
         found = [self.known[prompt] for prompt in prompts]
         longest = max(len(mask) for _, mask in found)
         features = [F.pad(x, (0, 0, 0, longest - len(x))) for x, _ in found]
@@ -69,12 +70,10 @@ class MultiViewTask:
         images = None if batch.images is None else batch.images.to(device)
         attend, cross = self.attention(batch.views.shape[1] + (images is not None))
         azimuths = self.azimuths(batch.azimuths)
-        positions = [p.to(device) for p in batch.positions]
+        call = Call(attend=attend, cross=cross, positions=[p.to(device) for p in batch.positions])
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
-            return model.velocity(
-                x, t, azimuths, text, mask, image=images, attend=attend, cross=cross, positions=positions
-            )
+            return model.velocity(Views(x, azimuths, images), t, text, mask, call)
 
         # a compilation takes as long as many steps
         with torch.compiler.set_stance("default" if batch.common else "force_eager"):
@@ -88,7 +87,9 @@ class MultiViewTask:
         if self.held_out is None:
             return
         full = self.options.size
-        size = next(bucket.size for bucket in view_buckets(*self.options.small, full) if min(spent, 1.0) <= bucket.ends)
+        quarter, half = self.options.small
+        buckets = view_buckets(quarter, half, full)
+        size = next(bucket.size for bucket in buckets if min(spent, 1.0) <= bucket.ends)
         chosen = slice(0, SHOWN)
         images = to_size(self.held_out.images[chosen, 0], size)
         every = self.held_out.views.shape[1] // 8
@@ -151,12 +152,13 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
         raise ValueError(
             f"training works on pixels: {options.model} takes {model.config.in_channels} channels, expected 3"
         )
+    quarter, half = options.small
     batches = ViewBatches(
         Objects(options.cache),
         options.tokens,
         model.config.patch_size,
         options.seed,
-        view_buckets(*options.small, options.size),
+        view_buckets(quarter, half, options.size),
     )
     held_out = Objects(options.cache, held_out=True) if options.samples else None
     return start(model, MultiViewTask(encoder, options, held_out), batches, options)

@@ -1,4 +1,4 @@
-"""Stage 2, `python -m lumina_next.training.tasks.text_encoder`: a small Gemma that knows the concepts in every language.
+"""Stage 2, `python -m lumina_next.training.tasks.text_encoder`: a small Gemma that knows the concepts everywhere.
 
 Contrastive, every caption against one learned anchor a concept, plus next-token prediction; the features are
 taken where the Next-DiT takes them, at `hidden_states[-2]`.
@@ -124,12 +124,12 @@ def moved(features: Tensor, teacher: GemmaForCausalLM, ids: Tensor, mask: Tensor
 def losses(
     model: GemmaForCausalLM,
     slots: Slots,
+    teacher: GemmaForCausalLM | None,
     ids: Tensor,
     mask: Tensor,
     meant: Tensor,
     targets: Tensor,
     own: Tensor,
-    teacher: GemmaForCausalLM | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the contrastive loss of a batch, the language-model loss of its first eighth, and what `moved` says.
 
@@ -138,10 +138,10 @@ def losses(
     """
     features, last = hidden(model, ids, mask)
     mean = masked_mean(features, mask)
-    contrastive = sum(
-        factor * F.cross_entropy(logits, target)
-        for factor, logits, target in zip((1.0, 0.5, 0.5), slots(mean), (meant, *targets.T), strict=True)
+    first, second, colour = (
+        F.cross_entropy(logits, target) for logits, target in zip(slots(mean), (meant, *targets.T), strict=True)
     )
+    contrastive = first + 0.5 * second + 0.5 * colour
     few = max(1, len(ids) // 8)
     logits = model.lm_head(last[:few, :-1])
     following = ids[:few, 1:].masked_fill(~mask[:few, 1:], -100)
@@ -190,9 +190,9 @@ def train(options: argparse.Namespace) -> None:
         second = [caption.concepts[1] if len(caption.concepts) > 1 else len(texts.number) for caption in drawn]
         targets = torch.tensor([second, [caption.colour + 1 for caption in drawn]]).T
         optimizer.zero_grad()
-        for part in by_length(ids, mask, texts.targets(meant, alike), targets, torch.tensor(own)):
+        for part in by_length(ids, mask, texts.targets(list(meant), alike), targets, torch.tensor(own)):
             with torch.autocast(device, torch.bfloat16):
-                contrastive, following, held = losses(model, slots, *(x.to(device) for x in part), teacher)
+                contrastive, following, held = losses(model, slots, teacher, *(x.to(device) for x in part))
             loss = contrastive + 0.1 * following + options.hold * held
             (loss * len(part[0]) / options.batch).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -205,7 +205,7 @@ def train(options: argparse.Namespace) -> None:
 
 def save(model: GemmaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
     """Write config.json, model.safetensors (bfloat16), tokenizer.json and tokenizer_config.json."""
-    model.to("cpu", torch.bfloat16).save_pretrained(out)
+    model.cpu().bfloat16().save_pretrained(out)
     tokenizer.save(str(out / "tokenizer.json"))
     config = json.loads((out / "config.json").read_text("utf-8"))
     # as transformers 4 names them, so that older releases read the same numbers

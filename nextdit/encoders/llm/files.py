@@ -1,11 +1,12 @@
 """Files of a decoder-only LLM folder: where they lie, and how they are read."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+from ...text_files import read_json
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "qwen.tiktoken", "vocab.json")
 WEIGHT_FILES = (
     "model.safetensors.index.json",
     "model.safetensors",
@@ -22,17 +23,6 @@ class LLMFolder:
     config: dict[str, Any]
     weights: Path
     tokenizer: Path
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Parse a JSON object; ValueError names the file when it is not one."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}). Download the file again.") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{path} holds a JSON {type(data).__name__}, expected an object.")
-    return data
 
 
 def find_llm(folder: str | Path) -> LLMFolder:

@@ -1,6 +1,6 @@
 """A decoder-only LLM of `transformers` as a plain module: injected operations, features of any layer."""
 
-import copy
+import inspect
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +11,19 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from ...files import StateDict
+from .cast_at_use import cast_at_use
+from .families import build_config, family
+from .weights import converted, without_head
 
-# Keys that causal-LM checkpoints have and a text encoder does not need: the head, and rotary tables of old releases.
-IGNORED = re.compile(r"(^|\.)((lm_head|embed_out)\.|rotary_emb\.inv_freq$)")
+# Settings of models that run layers more than once, and so have other numbers of hidden states.
+LOOPS = re.compile("loop|recurr")
+
+
+class _Reached(Exception):
+    """The hidden states asked for are there: the layers behind need not run."""
+
+    def __init__(self, states: Tensor):
+        self.states = states
 
 
 class _ParametersOnMeta(TorchFunctionMode):
@@ -29,58 +39,46 @@ class _ParametersOnMeta(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def native_config(config: dict[str, Any]) -> Any:
-    """Turn a config.json into a transformers config; ValueError if it needs remote code or is no decoder-only LLM."""
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as causal
-
-    kind = str(config.get("model_type"))
-    # The weights are cast on loading; a dtype here would round the model's buffers.
-    dropped = ("model_type", "dtype", "torch_dtype", "auto_map")
-    settings = {key: value for key, value in config.items() if key not in dropped}
-    if kind == "internlm":  # LLaMA with biases on the attention projections, and LLaMA's keys
-        kind, settings["attention_bias"] = "llama", config.get("bias", True)
-    if kind not in causal:
-        if config.get("auto_map"):
-            raise ValueError(
-                f"model_type {kind!r} needs code from its repository (auto_map), which is never run here. "
-                "Use a version of the model that transformers has built in "
-                "(for Qwen-1.8B: Qwen1.5-1.8B; for InternLM2: a conversion to LLaMA's layout)."
-            )
-        raise ValueError(
-            f"model_type {kind!r} is not a decoder-only LLM that the installed transformers knows. "
-            "Expected one such as gemma, llama, qwen2 or mistral; for a newer family, update transformers."
-        )
-    if "text_config" in config:
-        raise ValueError(f"model_type {kind!r} takes images as well as text. Use a text-only LLM of the family.")
-    if config.get("quantization_config"):
-        method = config["quantization_config"].get("quant_method", "unknown")
-        raise ValueError(
-            f"the weights are quantized ({method}). Use the original weights, and fp8 as weight dtype to save memory."
-        )
-    return AutoConfig.for_model(kind, **settings)
-
-
 class LanguageModel(nn.Module):
     """An LLM without its head, whose weights arrive with `load`; its Linear and LayerNorm come from `operations`.
 
-    `config` is the content of config.json. Linear weights get `weight_dtype`, everything else `dtype`
-    (an fp8 embedding or norm would cost precision and save little). ValueError as `native_config`.
+    `config` is the content of config.json. The matrices of Linear layers and experts get `weight_dtype`, everything
+    else `dtype` (an fp8 embedding or norm would cost precision and save little). ValueError as `llm_families.family`.
     """
 
     def __init__(self, config: dict[str, Any], *, operations: Any = nn, dtype=torch.float32, weight_dtype=None):
         super().__init__()
-        from transformers import AutoModel
-
-        with _ParametersOnMeta():
-            self.model = AutoModel.from_config(native_config(config))
+        self.family = family(config)
+        self.model = self._build(build_config(self.family))
         self.model.eval().requires_grad_(False)
         self.shapes = {key: value.shape for key, value in self.model.state_dict().items()}
         self.embedding.padding_idx = None  # only steers gradients, and must lie inside the rows looked up
         self.dtype = dtype
         self.weight_dtype = weight_dtype or dtype
+        self.operations = operations
         self.swapped = self._swap_leaves(operations)
+        self.exact = self._exact()
         self.materialize("meta")
+
+    def _build(self, config: Any) -> Any:
+        from transformers import AutoModel
+
+        try:
+            with _ParametersOnMeta():
+                model = AutoModel.from_config(config)
+        except Exception as error:  # whatever settings that do not go together lead to
+            raise ValueError(
+                f"transformers cannot build model_type {self.family.kind!r} from config.json: "
+                f"{' '.join(str(error).split())[:300]}. Use the config.json from the model's own repository."
+            ) from error
+        if "inputs_embeds" not in inspect.signature(model.forward).parameters:
+            raise ValueError(
+                f"model_type {self.family.kind!r} takes no embeddings as input, which a text encoder here needs. "
+                "Expected a decoder-only LLM such as gemma, llama, qwen2 or mistral."
+            )
+        if hasattr(model, "set_experts_implementation"):
+            model.set_experts_implementation("eager")  # expert by expert: others would cast all of them at once
+        return model
 
     @property
     def embedding(self) -> Any:
@@ -93,15 +91,11 @@ class LanguageModel(nn.Module):
         config = self.model.config
         layers, width, heads = config.num_hidden_layers, config.hidden_size, config.num_attention_heads
         inner = getattr(config, "intermediate_size", None) or 4 * width
+        inner = max(inner) if isinstance(inner, list | tuple) else inner
         return SimpleNamespace(layers=layers, width=width, inner=inner, heads=heads)
 
-    @property
-    def uncast(self) -> list[str]:
-        """Keys of matrices outside Linear and Embedding (GPT-2, mixture of experts): they cannot be cast at use."""
-        tables = {f"{name}.weight" for name, leaf in self.model.named_modules() if isinstance(leaf, nn.Embedding)}
-        return sorted(key for key in self.shapes.keys() - self.swapped - tables if len(self.shapes[key]) > 1)
-
     def _swap_leaves(self, operations: Any) -> set[str]:
+        """Put in layers of `operations`; returns the keys of all matrices that may be held in `weight_dtype`."""
         swapped = set()
         for name, leaf in list(self.model.named_modules()):
             where = {"device": "meta", "dtype": self.weight_dtype}
@@ -113,13 +107,34 @@ class LanguageModel(nn.Module):
                 affine = {"elementwise_affine": leaf.elementwise_affine, "bias": leaf.bias is not None}
                 new = operations.LayerNorm(leaf.normalized_shape, eps=leaf.eps, **affine, **where)
             else:
+                swapped |= {f"{name}.{key}" for key in matrices(leaf)}
                 continue
             self.model.set_submodule(name, new.eval().requires_grad_(False))
         return swapped
 
+    def _casting(self) -> list[nn.Module]:
+        """Layers that cast their weights themselves: all injected ones, but for PyTorch's own."""
+        kinds = tuple({self.operations.Linear, self.operations.LayerNorm} - {nn.Linear, nn.LayerNorm})
+        return [module for module in self.model.modules() if isinstance(module, kinds)]
+
+    @property
+    def largest_cast(self) -> int:
+        """How many numbers of one matrix are cast at a time at most (of experts: one)."""
+        shapes = [self.shapes[key] for key in self.swapped]
+        return max((shape.numel() // (shape[0] if len(shape) > 2 else 1) for shape in shapes), default=0)
+
     def dtype_of(self, key: str) -> torch.dtype:
-        """The dtype in which the parameter `key` is held."""
+        """The dtype in which the parameter or buffer `key` is held."""
+        if key in self.exact:
+            return self.exact[key]
         return self.weight_dtype if key in self.swapped else self.dtype
+
+    def _exact(self) -> dict[str, torch.dtype]:
+        """Buffers, and parameters that transformers keeps in fp32: rounded, they choose other experts."""
+        found = {name: buffer.dtype for name, buffer in self.model.named_buffers()}
+        kept = {name for name in getattr(self.model, "_keep_in_fp32_modules_strict", None) or ()}
+        fp32 = (name for name, _ in self.model.named_parameters() if kept & set(name.split(".")))
+        return found | dict.fromkeys(fp32, torch.float32)
 
     def materialize(self, device: Any) -> None:
         """Give every parameter its dtype and, unless `device` is "meta", memory there; move the buffers along."""
@@ -134,15 +149,24 @@ class LanguageModel(nn.Module):
 
     def load(self, weights: StateDict, source: str, *, assign: bool = True) -> None:
         """Load weights strictly, cast to the dtypes held. ValueError names `source` and up to ten wrong keys."""
-        # Causal-LM checkpoints name the part without the head (model, transformer); bare models do not.
-        prefix = re.compile(rf"^(model|{self.model.base_model_prefix})\.")
-        named = {prefix.sub("", key): value for key, value in weights.items() if not IGNORED.search(key)}
+        weights = self.family.rename(weights)
+        named = without_head(weights, self.model.base_model_prefix)
+        if named.keys() != self.shapes.keys():
+            try:
+                fused = converted(weights, build_config(self.family))
+            except ValueError as error:
+                self._check(named, source, str(error))
+                raise
+            named = fused if self._faults(fused) < self._faults(named) else named
         self._check(named, source)
         cast = {key: value.to(self.dtype_of(key)) for key, value in named.items()}
         self.model.load_state_dict(cast, strict=True, assign=assign)
         self.model.requires_grad_(False)
 
-    def _check(self, weights: StateDict, source: str) -> None:
+    def _faults(self, weights: StateDict) -> int:
+        return len(self.shapes.keys() ^ weights.keys())
+
+    def _check(self, weights: StateDict, source: str, more: str = "") -> None:
         faults = {
             "missing": sorted(self.shapes.keys() - weights.keys()),
             "unexpected": sorted(weights.keys() - self.shapes.keys()),
@@ -157,7 +181,7 @@ class LanguageModel(nn.Module):
             kind = type(self.model).__name__
             raise ValueError(
                 f"{source} does not hold the weights of the {kind} its config.json describes. {'; '.join(found)}. "
-                "Use config.json and weight files of the same model."
+                f"Use config.json and weight files of the same model.{more and f' ({more})'}"
             )
 
     def depth(self, layer: int) -> int:
@@ -168,20 +192,15 @@ class LanguageModel(nn.Module):
             raise ValueError(f"layer {layer} does not exist: this LLM has {count} layers, so {-count - 1} to {count}.")
         return depth
 
-    def _first(self, depth: int) -> nn.Module | None:
-        """Return a view of the model that ends after `depth` layers, or None if it has no `layers` and `norm`."""
-        modules = self.model._modules
-        if not isinstance(modules.get("layers"), nn.ModuleList) or "norm" not in modules:
-            return None
-        view = copy.copy(self.model)
-        view._modules = {**modules, "layers": modules["layers"][:depth], "norm": nn.Identity()}
-        return view
+    def table(self) -> Tensor:
+        """Return the matrix whose rows `embed` looks up."""
+        return self.embedding.weight
 
     def embed(self, ids: Tensor, device: Any, dtype: torch.dtype) -> Tensor:
         """Look up ids (B, L) → (B, L, D) in `dtype` on `device`; only the rows needed leave the table's device."""
-        table = self.embedding
-        rows, inverse = torch.unique(ids.to(table.weight.device), return_inverse=True)
-        tensors = {"weight": table.weight[rows].to(device, dtype)}
+        table, weight = self.embedding, self.table()
+        rows, inverse = torch.unique(ids.to(weight.device), return_inverse=True)
+        tensors = {"weight": weight[rows].to(device, dtype)}
         tensors |= {name: buffer.to(device) for name, buffer in table.named_buffers()}
         return functional_call(table, tensors, (inverse.to(device),))
 
@@ -191,17 +210,50 @@ class LanguageModel(nn.Module):
 
         As in transformers, 0 is the embedding and -1 is after the final norm. Layers beyond are not run.
         """
-        device = device or self.embedding.weight.device
+        device = torch.device(device or self.embedding.weight.device)
         dtype = dtype or self.dtype
         depth = self.depth(layer)
+        if self.family.context and ids.shape[1] > self.family.context:
+            raise ValueError(
+                f"the prompt has {ids.shape[1]} tokens, expected at most {self.family.context}: beyond its training "
+                "length this LLM scales attention in ways of its own. Lower max_tokens"
+            )
         inputs = {
             "inputs_embeds": self.embed(ids, device, dtype),
             "attention_mask": None if mask is None else mask.to(device),
             "use_cache": False,
         }
+        with cast_at_use(self.model, {self.embedding, *self._casting()}, device, dtype):
+            return self._states(inputs, layer, depth)
+
+    def _states(self, inputs: dict[str, Any], layer: int, depth: int) -> Tensor:
         if depth == self.sizes.layers:
             return self.model(**inputs).last_hidden_state
-        first = self._first(depth)
-        if first is not None:
-            return first(**inputs).last_hidden_state
-        return self.model(**inputs, output_hidden_states=True).hidden_states[depth]
+        layers = self.model._modules.get("layers")
+        looped = any(LOOPS.search(name) for name in self.model.config.to_dict())
+        if looped or not isinstance(layers, nn.ModuleList) or len(layers) != self.sizes.layers:
+            states = self.model(**inputs, output_hidden_states=True).hidden_states
+            if not -len(states) <= layer < len(states):
+                raise ValueError(f"layer {layer} does not exist: this LLM gives {len(states)} hidden states")
+            return states[layer]
+        hook = layers[depth].register_forward_pre_hook(_stop, with_kwargs=True)
+        try:
+            self.model(**inputs)
+        except _Reached as reached:
+            return reached.states
+        finally:
+            hook.remove()
+        raise RuntimeError(f"{type(self.model).__name__} ended without reaching layer {depth} of its own.")
+
+
+def _stop(layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    raise _Reached(args[0] if args else kwargs["hidden_states"])
+
+
+def matrices(leaf: nn.Module) -> list[str]:
+    """Names of a leaf's matrices that are no Linear layer's: those of experts (E, …), and of GPT-2's Conv1D."""
+    if type(leaf).__name__ == "Conv1D":
+        return ["weight"]
+    if isinstance(leaf, nn.modules.conv._ConvNd):
+        return []
+    return [name for name, weight in leaf.named_parameters(recurse=False) if weight.dim() > 2]

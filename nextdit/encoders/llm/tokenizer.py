@@ -2,12 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from .files import read_json
+from ...text_files import read_json, read_text
 from .sentencepiece import SentencePieceTokenizer, is_sentencepiece
+from .tiktoken import END, QWEN_FILE, read_qwen_tokenizer
+
+PARTS = (
+    "vocab.json",
+    "merges.txt",
+    "config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,10 @@ class PromptTokenizer:
         self.tokenizer = tokenizer
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
+
+    def with_room(self, max_tokens: int) -> "PromptTokenizer":
+        """Return the same tokenizer with another limit."""
+        return PromptTokenizer(self.tokenizer, self.special, max_tokens=max_tokens, eos=self.eos)
 
     def encode(self, prompt: str) -> Encoding:
         """Tokenize one prompt; the end is cut, never the special tokens."""
@@ -101,17 +116,29 @@ def load_tokenizer(
 
 def _read(folder: Path) -> Any:
     if (folder / "tokenizer.json").is_file():
-        return parse_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        return parse_tokenizer(read_text(folder / "tokenizer.json"))
     if (folder / "tokenizer.model").is_file():
         return SentencePieceTokenizer((folder / "tokenizer.model").read_bytes())
+    if (folder / QWEN_FILE).is_file():
+        return read_qwen_tokenizer(folder / QWEN_FILE)
+    return _read_parts(folder)
+
+
+def _read_parts(folder: Path) -> Any:
+    """Read vocab.json and merges.txt, which transformers knows to put together but reads without a byte order mark."""
     from transformers import AutoTokenizer
 
-    try:  # vocab.json and merges.txt, which transformers knows to put together
-        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False).backend_tokenizer
-    except (ValueError, OSError, ImportError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"transformers cannot read the tokenizer ({error}). Add the model's tokenizer.json."
-        ) from error
+    with TemporaryDirectory() as plain:
+        for file in folder.iterdir():
+            if file.name in PARTS:
+                (Path(plain) / file.name).write_text(read_text(file), encoding="utf-8", newline="\n")
+        try:
+            return AutoTokenizer.from_pretrained(plain, trust_remote_code=False).backend_tokenizer
+        except (ValueError, OSError, ImportError, AttributeError, KeyError, TypeError) as error:
+            said = str(error).replace(plain, str(folder))
+            raise ValueError(
+                f"transformers cannot read the tokenizer ({said}). Add the model's tokenizer.json."
+            ) from error
 
 
 def _special_tokens(folder: Path, config: dict[str, Any], tokenizer: Any) -> SpecialTokens:
@@ -124,11 +151,18 @@ def _special_tokens(folder: Path, config: dict[str, Any], tokenizer: Any) -> Spe
         if f"{kind}_token" in settings:
             token = settings[f"{kind}_token"]
             token = token.get("content") if isinstance(token, dict) else token
+            if not isinstance(token, str | None):
+                raise ValueError(f"{kind}_token of tokenizer_config.json is {token!r}, expected text or null")
             return None if token is None else tokenizer.token_to_id(token)
         number = config.get(f"{kind}_token_id")
-        return number[0] if isinstance(number, list) else number
+        number = number[0] if isinstance(number, list) and number else number
+        if not isinstance(number, int | None):
+            raise ValueError(f"{kind}_token_id of config.json is {number!r}, expected a whole number")
+        return number
 
     bos, eos, pad = find("bos"), find("eos"), find("pad")
+    if eos is None and not (folder / "tokenizer.json").is_file():
+        eos = tokenizer.token_to_id(END)  # Qwen 1 says so in its code only
     if settings.get("add_bos_token") is False:
         bos = None
     if pad is None:

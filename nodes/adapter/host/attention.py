@@ -1,34 +1,39 @@
 """ComfyUI's attention backends behind nextdit's attend(q, k, v, mask)."""
 
-import inspect
 from collections.abc import Callable
-from functools import cache
 
+import torch
 from comfy.ldm.modules import attention
 from torch import Tensor
 
-
-@cache
-def _core_takes_grouped_keys() -> bool:
-    """Tell whether core's backends expand grouped K/V themselves; releases before `enable_gqa` ignore the option."""
-    return "enable_gqa" in inspect.getsource(attention)
+from ....nextdit.layers.attend import Attend, expand_keys, takes_grouped_keys
 
 
-def core_attend(transformer_options: dict) -> Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]:
+def knows_groups(backend: Callable) -> bool:
+    """Tell whether one of core's backends keeps to `enable_gqa`: releases from before that option ignore it."""
+    q, k = torch.ones(1, 4, 1, 8, device="cpu"), torch.ones(1, 2, 1, 8, device="cpu")
+    try:
+        return backend(q, k, k, 4, skip_reshape=True, enable_gqa=True).shape == (1, 1, 32)
+    except (RuntimeError, TypeError):
+        return False
+
+
+# Those that hand grouped keys on to a kernel; the others repeat them themselves. Found out once, since nothing in the
+# network's forward may ask, or torch.compile would break the graph there.
+GROUPED = (attention.attention_pytorch, attention.attention_flash) if knows_groups(attention.attention_pytorch) else ()
+
+
+def core_attend(transformer_options: dict) -> Attend:
     """Return an attend() that calls the backend which the user chose, by flag or by a node's override."""
     # overrides come from other packs, and few of them know grouped keys
-    grouped = _core_takes_grouped_keys() and "optimized_attention_override" not in transformer_options
+    overridden = "optimized_attention_override" in transformer_options
 
     def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-        heads, repeats = q.shape[1], q.shape[1] // k.shape[1]
-        options = {}
-        if repeats > 1 and grouped:
-            options["enable_gqa"] = True
-        elif repeats > 1:
-            k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
-        out = attention.optimized_attention(
-            q, k, v, heads, mask=mask, skip_reshape=True, transformer_options=transformer_options, **options
-        )
+        backend, heads = attention.optimized_attention, q.shape[1]
+        grouped = not overridden and backend in GROUPED and takes_grouped_keys(q, k, mask)
+        k, v = (k, v) if grouped else expand_keys(q, k, v)
+        options = {"enable_gqa": True} if grouped else {}
+        out = backend(q, k, v, heads, mask=mask, skip_reshape=True, transformer_options=transformer_options, **options)
         return out.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, L, H·D) → (B, H, L, D)
 
     return attend

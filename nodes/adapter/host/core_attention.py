@@ -1,22 +1,24 @@
-"""The way into attention of core's own Lumina-Image-2.0 and Z-Image: `optimized_attention_override`.
+"""The way into attention of core's own Lumina-Image-2.0, Z-Image and Ming-Image: `optimized_attention_override`.
 
-Their main layers attend over one sequence, [text | image | padding], and say "double" as block_type and their number
-as block_index; the refiner layers before them say nothing. Keys and values arrive rotated and with all heads.
+Their main layers attend over one sequence (core_sequence.py), and say "double" as block_type and their number as
+block_index; the refiner layers before them say nothing. Keys and values arrive rotated and with all heads.
 """
 
-import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ....nextdit.context_drop import average_windows
+from .core_sequence import ImageTokens, check_length, image_tokens, tokens_before
 
 OVERRIDE = "optimized_attention_override"
+COMPILED = "torch.compile"  # the key under which core's compile node wraps a model
 Edit = Callable[[Tensor, Tensor, Tensor, Tensor | None, int], tuple[Tensor, Tensor, Tensor, Tensor | None]]
 """edit(q, k, v, mask, layer) → q, k, v, mask, with q, k, v (B, H, L, D)."""
 
@@ -29,16 +31,42 @@ class Order:
     """
 
     def __init__(self, value):
-        self.value, self.sent, self.done = value, False, False
+        self.value, self.sent, self.attended, self.done = value, False, False, False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the image is in the sequence of a call: `tokens` of it after `before` others, for the node `what`."""
+
+    tokens: ImageTokens
+    before: int
+    what: str
+
+    def start(self, q: Tensor) -> int:
+        """Return where it begins in q (B, H, L, D). Raises RuntimeError if there is more than is known of."""
+        return check_length(self.tokens, self.before, q.shape[2], self.what)
 
 
 @cache
 def main_layers_are_told() -> bool:
-    """Tell whether this ComfyUI's Lumina network says which layer attends (0.3.64 does not)."""
-    from comfy.ldm.lumina import model
+    """Tell whether this ComfyUI's Lumina network says which layer attends (0.3.64 does not), by running a tiny one."""
+    from comfy.ldm.lumina.model import NextDiT
+    from comfy.ops import disable_weight_init
 
-    source = inspect.getsource(model.NextDiT)
-    return 'transformer_options["block_index"]' in source and '"block_type"] = "double"' in source
+    sizes = {"dim": 24, "n_heads": 1, "n_kv_heads": 1, "cap_feat_dim": 8, "axes_dims": [8, 8, 8], "multiple_of": 8}
+    counts = {"patch_size": 2, "in_channels": 4, "n_layers": 1, "n_refiner_layers": 1, "ffn_dim_multiplier": 1.0}
+    network = NextDiT(**sizes, **counts, operations=disable_weight_init, device="cpu", dtype=torch.float32)
+    told = []
+
+    def look(func, *args, **kwargs):
+        options = kwargs.get("transformer_options") or {}
+        told.append((options.get("block_type"), options.get("block_index")))
+        return func(*args, **kwargs)
+
+    x, text = torch.zeros(1, 4, 4, 4), torch.zeros(1, 2, 8)
+    with torch.inference_mode():
+        network(x, torch.ones(1), text, num_tokens=2, transformer_options={OVERRIDE: look})
+    return ("double", 0) in told
 
 
 def check_main_layers(what: str) -> None:
@@ -57,26 +85,48 @@ def run_order(key: str, what: str, order: Order, executor, *args, **kwargs) -> T
     """
     result = executor(*args, **kwargs, **{key: order})
     if order.sent and not order.done:
-        raise RuntimeError(
-            f"{what} did not reach this model's attention: torch.compile cannot trace the attention backend in use and "
-            "keeps old code. Start ComfyUI with --use-pytorch-cross-attention, or remove the compile node."
-        )
+        raise RuntimeError(f"{what} did not reach this model's attention: {_why_not(order, executor, args, kwargs)}")
     return result
 
 
-def editing(key: str, make_edit: Callable[[Tensor, torch.nn.Module, Any], Edit]) -> Callable:
+def _why_not(order: Order, executor, args: tuple, kwargs: dict) -> str:
+    options = kwargs.get("transformer_options") or next((arg for arg in reversed(args) if isinstance(arg, dict)), {})
+    network = executor.class_obj.diffusion_model
+    if COMPILED in options.get("wrappers", {}).get("apply_model", {}) or any(map(_is_compiled, network.modules())):
+        return (
+            "torch.compile cannot trace the attention backend in use and keeps old code. Start ComfyUI with "
+            "--use-pytorch-cross-attention, or remove the compile node."
+        )
+    if order.attended:
+        return (
+            "its layers do not say which one attends in this release of ComfyUI. Update ComfyUI; if it is the latest, "
+            "update this pack."
+        )
+    return (
+        "its layers did not run as they are, but were replayed from a recording (a CUDA graph, as Comfy Compiler makes "
+        "them) or replaced by another node. Turn that off for this model, or remove this pack's node."
+    )
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
+
+
+def editing(key: str, what: str, make_edit: Callable[[Place, Any], Edit]) -> Callable:
     """Return a DIFFUSION_MODEL wrapper that edits the main layers' attention in calls with an order.
 
-    make_edit(x, network, order's value) returns the edit.
+    make_edit(the image's place, order's value) returns the edit; `what` names the node in errors.
     """
 
     def wrapper(executor, x, *args, **kwargs):
         order = kwargs.pop(key, None)
         if order is None:
             return executor(x, *args, **kwargs)
-        options = dict(kwargs["transformer_options"])
-        edit = make_edit(x, executor.class_obj, order.value)
-        options[OVERRIDE] = _override(edit, order, options.get(OVERRIDE))
+        network, options = executor.class_obj, dict(kwargs["transformer_options"])
+        text = args[1] if len(args) > 1 else kwargs.get("context")
+        place = Place(image_tokens(x, network, kwargs), tokens_before(network, text, kwargs), what)
+        previous, preferred = options.get(OVERRIDE), Preferred(network, bool(kwargs.get("ref_latents")))
+        options[OVERRIDE] = _override(make_edit(place, order.value), order, previous or preferred)
         # a wrapper further in may skip the network (EasyCache)
         order.sent = executor.idx + 1 == len(executor.wrappers)
         return executor(x, *args, **(kwargs | {"transformer_options": options}))
@@ -84,36 +134,54 @@ def editing(key: str, make_edit: Callable[[Tensor, torch.nn.Module, Any], Edit])
     return wrapper
 
 
-def _override(edit: Edit, order: Order, previous: Callable | None) -> Callable:
+def _override(edit: Edit, order: Order, previous: Callable) -> Callable:
     def override(func, q, k, v, heads, mask=None, **kwargs):
+        order.attended = True
         options = kwargs["transformer_options"]
         if options.get("block_type") == "double":
             q, k, v, mask = edit(q, k, v, mask, options["block_index"])
             order.done = True
-        if previous is None:
-            return func(q, k, v, heads, mask=mask, **kwargs)
         return previous(func, q, k, v, heads, mask=mask, **kwargs)
 
     return override
 
 
-def image_start(q: Tensor, tokens: int, network) -> int:
-    """Return where the image's tokens begin in q (B, H, L, D): they come last but for their padding."""
-    multiple = getattr(network, "pad_tokens_multiple", None) or 1
-    return q.shape[2] - math.ceil(tokens / multiple) * multiple
+class Preferred:
+    """The override that computes as core does without one: by the attention that a checkpoint prefers for a layer.
+
+    Core asks for that (`comfy_attention.function` of a layer's attention) only where no override stands. Refiner layers
+    do not say who they are, but run in this order.
+    """
+
+    def __init__(self, network: nn.Module, references: bool):
+        refiners = [*network.context_refiner, *((references and getattr(network, "siglip_refiner", None)) or ())]
+        self.refiners: Iterator = iter([_preferred(layer) for layer in [*refiners, *network.noise_refiner]])
+        self.layers = [_preferred(layer) for layer in network.layers]
+
+    def __call__(self, func, *args, **kwargs):
+        options = kwargs["transformer_options"]
+        main = options.get("block_type") == "double"
+        preferred = self.layers[options["block_index"]] if main else next(self.refiners, None)
+        return (preferred or func)(*args, **kwargs)
 
 
-def pool_image(x: Tensor, start: int, grid: tuple[int, int], window: int) -> Tensor:
-    """Average the image's part of keys or values (B, H, L, D) over windows; what is before and after stays whole."""
-    stop = start + math.prod(grid)
-    return torch.cat([x[:, :, :start], average_windows(x[:, :, start:stop], grid, window), x[:, :, stop:]], dim=2)
+def _preferred(layer: nn.Module) -> Callable | None:
+    return getattr(getattr(getattr(layer, "attention", None), "comfy_attention", None), "function", None)
 
 
-def pool_mask(mask: Tensor | None, start: int, grid: tuple[int, int], window: int) -> Tensor | None:
+def pool_image(x: Tensor, start: int, grid: tuple[int, int], window: int, frames: int = 1) -> Tensor:
+    """Average the image's part of keys or values (B, H, L, D) over windows, frame by frame; the rest stays whole."""
+    stop = start + frames * math.prod(grid)
+    image = x[:, :, start:stop].unflatten(2, (frames, -1)).flatten(1, 2)  # (B, H·F, N, D)
+    image = average_windows(image, grid, window).unflatten(1, (-1, frames)).flatten(2, 3)
+    return torch.cat([x[:, :, :start], image, x[:, :, stop:]], dim=2)
+
+
+def pool_mask(mask: Tensor | None, start: int, grid: tuple[int, int], window: int, frames: int = 1) -> Tensor | None:
     """Make a mask (…, L) over keys fit pooled ones: a window counts where any of its tokens does."""
     if mask is None:
         return None
-    stop = start + math.prod(grid)
+    stop = start + frames * math.prod(grid)
     image = mask[..., start:stop].float().reshape(-1, 1, *grid)
     pooled = F.max_pool2d(image, window, ceil_mode=True).reshape(*mask.shape[:-1], -1).to(mask.dtype)
     return torch.cat([mask[..., :start], pooled, mask[..., stop:]], dim=-1)

@@ -1,25 +1,45 @@
-"""Scaled RoPE on core's own Lumina-Image-2.0 and Z-Image.
+"""Scaled RoPE on core's own Lumina-Image-2.0, Z-Image and Ming-Image.
 
 Doors: an object patch of `diffusion_model.rope_embedder`, a module that turns position ids (B, N, 3) into rotations
-(B, 1, N, head_dim / 2, 2, 2); an APPLY_MODEL wrapper, which knows size and sigma of every call. The first axis counts
-text tokens (an image stands on one value of it) and stays as it is; rows and columns are 0 for text, so whatever their
-frequencies are, text does not turn by them.
+(B, 1, N, head_dim / 2, 2, 2), called once for every text and image; an APPLY_MODEL wrapper, which knows size and sigma
+of every call. The first axis counts text tokens (an image stands on one value of it) and stays as it is; rows and
+columns are 0 for text, so whatever their frequencies are, text does not turn by them.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
-from ....nextdit.layers.rope import RopeScaling, axis_exponents
-from ..patches.patchable import replace_wrapper, token_grid
-from .core_attention import Edit, Order, check_main_layers, editing, image_start, run_order
+from ....nextdit.layers.rope import Axes
+from ..patches.patchable import replace_wrapper
+from .core_attention import Edit, Order, Place, check_main_layers, editing, run_order
+from .core_sequence import ImageTokens, image_tokens, reference_calls
+from .time import flow_time
 
 EMBEDDER = "diffusion_model.rope_embedder"
-Calls = dict[torch.device, Sequence[Tensor]]
-"""The rows' and columns' frequencies of the call that runs on a device; empty between calls."""
+
+
+@dataclass
+class Turn:
+    """What one call of the network turns by: the rows' and columns' frequencies, for the image and not for references.
+
+    `plain` is how many of the embedder's next calls are for references, `ran` whether it was called after those, and
+    `found` whether for as many tokens as the image has.
+    """
+
+    thetas: Sequence[Tensor]
+    image: ImageTokens
+    plain: int
+    ran: bool = False
+    found: bool = False
+
+
+Calls = dict[torch.device, Turn]
+"""The call that runs on a device; empty between calls."""
 
 
 class ScaledEmbedder(nn.Module):
@@ -31,9 +51,23 @@ class ScaledEmbedder(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         table = self.plain(ids)  # (B, 1, N, head_dim / 2, 2, 2)
-        thetas = self.calls.get(ids.device)
-        if thetas is None:
+        turn = self.calls.get(ids.device)
+        if turn is None:
             return table
+        if turn.plain:
+            turn.plain -= 1
+            return table
+        turn.ran = True
+        if ids.shape[1] != turn.image.padded:
+            return self.scaled(ids, table, turn.thetas)
+        turn.found = True
+        count, after = turn.image.count, turn.image.after
+        if not after:
+            return self.scaled(ids, table, turn.thetas)
+        return torch.cat([self.scaled(ids[:, :count], table[:, :, :count], turn.thetas), table[:, :, count:]], dim=2)
+
+    def scaled(self, ids: Tensor, table: Tensor, thetas: Sequence[Tensor]) -> Tensor:
+        """Return the rotations of ids (B, N, 3) with rows and columns turned by thetas instead."""
         axes = list(table.split([width // 2 for width in self.plain.axes_dim], dim=-3))
         for axis, theta in enumerate(thetas, start=1):
             axes[axis] = rotations(ids[..., axis], theta).unsqueeze(1).to(table.dtype)
@@ -48,13 +82,9 @@ def rotations(positions: Tensor, theta: Tensor) -> Tensor:
     return torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2))
 
 
-def axis_frequencies(rope: RopeScaling, t: Tensor, axes_dim: Sequence[int], base: float) -> list[Tensor]:
-    """Return the rows' and columns' frequencies at times t (B,), (n,) or (B, n) each, on t's device."""
-    times = t if rope.method.startswith("time_aware") else t.new_zeros(())  # on t's device, so that nothing is copied
-    return [
-        rope.scale(axis_exponents(width, t.device), sum(axes_dim), times, axis, base)
-        for axis, width in enumerate(axes_dim[1:])
-    ]
+def axes_of(embedder: nn.Module) -> Axes:
+    """Return the axes of one of core's rope embedders: text, rows, columns."""
+    return Axes(tuple(embedder.axes_dim), float(embedder.theta))
 
 
 def plain_embedder(model) -> nn.Module:
@@ -72,46 +102,68 @@ def plain_embedder(model) -> nn.Module:
     return plain
 
 
-def patch_core(patched, network, settings, key: str) -> None:
-    """Hook scaled RoPE into a clone of a core MODEL. Raises RuntimeError if this ComfyUI has moved the doors."""
+def patch_core(patched, network, settings, key: str, tell) -> None:
+    """Hook scaled RoPE into a clone of a core MODEL; tell(grid) is called with the size of every call.
+
+    Raises RuntimeError if this ComfyUI has moved the doors.
+    """
     plain = plain_embedder(patched)
     if settings.proportional:
-        check_main_layers("Proportional attention")
+        check_main_layers(PROPORTIONAL)
     calls: Calls = {}
 
     def hand_over(executor, x, t, *args, **kwargs):
-        grid = token_grid(x, network.patch_size)
-        rope = settings.at(grid)
+        image = image_tokens(x, network, kwargs)
+        tell(image.grid)
+        rope = settings.at(image.grid)
         if rope is None:
             return executor(x, t, *args, **kwargs)
+        turn = None
         if rope.method != "extrapolation":
-            times = 1.0 - t.to(x.device).float()
-            calls[x.device] = axis_frequencies(rope, times, plain.axes_dim, float(plain.theta))
+            times = flow_time(t.to(x.device).float())
+            thetas = rope.thetas(axes_of(plain), times, still=1)[1:]
+            turn = calls[x.device] = Turn(thetas, image, reference_calls(network, kwargs))
         try:
-            if not rope.proportional:
-                return executor(x, t, *args, **kwargs)
-            order = Order(rope.temperature(math.prod(grid)))
-            return run_order(key, "Proportional attention", order, executor, x, t, *args, **kwargs)
+            if rope.proportional:
+                order = Order(rope.logit_scale(math.prod(image.grid)))
+                result = run_order(key, PROPORTIONAL, order, executor, x, t, *args, **kwargs)
+            else:
+                result = executor(x, t, *args, **kwargs)
         finally:
             calls.pop(x.device, None)
+        check_found(turn)
+        return result
 
     patched.add_object_patch(EMBEDDER, ScaledEmbedder(plain, calls))
     replace_wrapper(patched, WrappersMP.APPLY_MODEL, key, hand_over)
     patched.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, key)
     if settings.proportional:
-        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, key, editing(key, _stretch))
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, key, editing(key, PROPORTIONAL, _stretch))
 
 
-def _stretch(x: Tensor, network: nn.Module, temperature: float) -> Edit:
-    """Return the edit of proportional attention: the image's queries × temperature.
+PROPORTIONAL = "Proportional attention"
+
+
+def check_found(turn: Turn | None) -> None:
+    """Raise RuntimeError if a call had positions, but none for as many tokens as the image has."""
+    if turn is not None and turn.ran and not turn.found:
+        raise RuntimeError(
+            f"Scaled RoPE cannot tell the image's positions from the rest: none of this model's parts has the "
+            f"{turn.image.padded} tokens that the image is. Remove the node; if this ComfyUI is newer than the pack, "
+            "update the pack"
+        )
+
+
+def _stretch(place: Place, logit_scale: float) -> Edit:
+    """Return the edit of proportional attention: the image's queries × logit_scale.
 
     Text and image share one softmax here, so the image's look at the text is stretched along (our definition).
     """
-    tokens = math.prod(token_grid(x, network.patch_size))
+    count = place.tokens.count
 
     def edit(q, k, v, mask, layer):
-        start = image_start(q, tokens, network)
-        text, image, rest = q[:, :, :start], q[:, :, start : start + tokens], q[:, :, start + tokens :]
-        return torch.cat([text, image * temperature, rest], dim=2), k, v, mask
+        start = place.start(q)
+        text, image, rest = q[:, :, :start], q[:, :, start : start + count], q[:, :, start + count :]
+        return torch.cat([text, image * logit_scale, rest], dim=2), k, v, mask
 
     return edit

@@ -2,6 +2,8 @@
 
 from comfy_api.latest import io
 
+from ....options import Method
+
 
 def choice(id: str, options: dict[str, list[io.Input]], tooltip: str) -> list[io.Input]:
     """Return a dropdown whose options bring inputs of their own: shown only when chosen where ComfyUI can do that.
@@ -16,6 +18,14 @@ def choice(id: str, options: dict[str, list[io.Input]], tooltip: str) -> list[io
     for input in flat:
         input.id, input.optional = f"{id}.{input.id}", True
     return [io.Combo.Input(id, options=list(options), tooltip=tooltip), *flat]
+
+
+def parameter_inputs(method: Method) -> list[io.Input]:
+    """Return a float input for each parameter of a method."""
+    return [
+        io.Float.Input(p.name, default=p.default, min=p.minimum, max=p.maximum, step=p.step, tooltip=p.tooltip)
+        for p in method.parameters
+    ]
 
 
 def chosen(id: str, value: str | dict, flat: dict, accepts: dict[str, list[str]]) -> tuple[str, dict]:

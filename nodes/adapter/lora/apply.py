@@ -3,10 +3,11 @@
 import logging
 
 import comfy.sd
-import folder_paths
+import torch
 
+from ..host.listing import file_names, find_file
 from ..models.image import OwnModel
-from .convert import Converted, WrongLora, convert
+from .convert import Converted, UnreadFormat, WrongLora, convert
 from .files import read_lora
 
 PREFIX = "diffusion_model."
@@ -15,15 +16,12 @@ FOLDER = "loras"
 
 def lora_names() -> list[str]:
     """List the files in models/loras."""
-    return folder_paths.get_filename_list(FOLDER)
+    return file_names(FOLDER)
 
 
 def find(name: str) -> str:
     """Return the path of a listed LoRA. Raises FileNotFoundError if it has gone since it was listed."""
-    file = folder_paths.get_full_path(FOLDER, name)
-    if file is None:
-        raise FileNotFoundError(f"{name} is no longer in models/{FOLDER}; press R in the editor to read the list again")
-    return file
+    return str(find_file(FOLDER, name))
 
 
 def load(model, file: str, keep_unmatched: bool = False) -> Converted:
@@ -38,16 +36,29 @@ def load(model, file: str, keep_unmatched: bool = False) -> Converted:
         )
     network = model.model.diffusion_model
     shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    weights, alpha = read_lora(file)
     try:
-        lora = convert(weights, shapes, alpha)
+        weights, config = read_lora(file)
+        lora = convert(weights, shapes, config, base=lambda module: own_weight(model, module))
+    except UnreadFormat as error:
+        raise WrongLora(
+            f"{file}: {error}. Neither this node nor ComfyUI's own Load LoRA reads this format: merge it into the "
+            "model, or save it as a plain LoRA, with the program that made it"
+        ) from error
     except WrongLora as error:
         raise WrongLora(f"{file}: {error}") from error
     if lora.unmatched and not keep_unmatched:
-        raise WrongLora(f"{file}: {lora.report()}\nSet unmatched to skip to load the rest of it.")
+        stock = f" ComfyUI's own Load LoRA does not read {lora.unread} either." if lora.unread else ""
+        raise WrongLora(f"{file}: {lora.report()}\nSet unmatched to skip to load the rest of it.{stock}")
     if lora.unmatched:
         logging.warning("%s: %s", file, lora.report())
     return lora
+
+
+def own_weight(model, module: str) -> torch.Tensor:
+    """Return the weight of a MODEL's module as it was before any patch, not quantised."""
+    key = f"{PREFIX}{module}.weight"
+    (weight, convert_weight), *_ = model.get_key_patches(key)[key]
+    return convert_weight(weight)
 
 
 def apply(model, lora: Converted, strength: float):

@@ -1,42 +1,55 @@
-"""Reading a LoRA from disk: the tensors, and the alpha that PEFT and diffusers keep beside them."""
+"""Reading a LoRA from disk: the tensors, and what PEFT and diffusers say beside them."""
 
-import json
-import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
 
-from ....nextdit.files import read_metadata, read_weights
+from ....nextdit.files import PICKLES, read_metadata, read_weights
+from ....nextdit.text_files import parse_json, read_json
+from .config import AdapterConfig, adapter_config
 
 PEFT_CONFIG = "adapter_config.json"
+PEFT_WEIGHTS = "adapter_model"
 DIFFUSERS_METADATA = "lora_adapter_metadata"
+DIFFUSERS_PREFIX = "transformer."
+WEIGHTS = (".safetensors", ".sft", *PICKLES)
 
 
-def read_lora(file: str | Path) -> tuple[dict[str, Tensor], float | None]:
-    """Return the tensors of a LoRA file, and the alpha for all that its metadata or PEFT's config beside it says.
+def read_lora(file: str | Path) -> tuple[dict[str, Tensor], AdapterConfig | None]:
+    """Return the tensors of a LoRA file, and what its metadata or PEFT's config beside it says of their scales.
 
-    None stands for no such word. Raises ValueError if the file is damaged or gives each module an alpha of its own.
+    None stands for no such word. Raises UnreadFormat for PEFT's other adapters, ValueError if the file or the config
+    is damaged.
     """
     file = Path(file)
     weights = read_weights(file)
-    beside = file.parent / PEFT_CONFIG
-    if file.name.startswith("adapter_model") and beside.is_file():
-        return weights, _alpha(json.loads(beside.read_text(encoding="utf-8")), str(beside))
-    text = (read_metadata(file) or {}).get(DIFFUSERS_METADATA)
+    for place in _links(file):
+        config = place.parent / PEFT_CONFIG
+        if os.path.lexists(config) and _belongs(place):
+            return weights, adapter_config(read_json(config, "PEFT's config of the adapter"), str(config))
+    text = read_metadata(file).get(DIFFUSERS_METADATA)
     if text is None:
         return weights, None
-    said = {key.removeprefix("transformer."): value for key, value in json.loads(text).items()}
-    return weights, _alpha(said, str(file))
+    source = f"{file} (metadata {DIFFUSERS_METADATA})"
+    said = parse_json(text, source, "diffusers' config of the LoRA")
+    bare = {key: value for key, value in said.items() if "." not in key}
+    ours = {key.removeprefix(DIFFUSERS_PREFIX): x for key, x in said.items() if key.startswith(DIFFUSERS_PREFIX)}
+    return weights, adapter_config(bare | ours, source)
 
 
-def _alpha(config: dict, source: str) -> float | None:
-    if config.get("alpha_pattern"):
-        raise ValueError(
-            f"{source} gives modules an alpha of their own (alpha_pattern), which is not supported; merge the LoRA "
-            "with PEFT, or save it again with an alpha tensor beside each module"
-        )
-    alpha, rank = config.get("lora_alpha"), config.get("r")
-    if alpha is None:
-        return None
-    # rank-stabilised LoRA divides by the root of the rank (arXiv 2312.03732)
-    return alpha * math.sqrt(rank) if config.get("use_rslora") and rank else float(alpha)
+def _links(file: Path) -> Iterator[Path]:
+    """Yield a file and, if it is a link, what it leads to link by link: PEFT's config may lie beside any of them."""
+    for _ in range(40):
+        yield file
+        if not file.is_symlink():
+            return
+        file = file.parent / file.readlink()
+
+
+def _belongs(file: Path) -> bool:
+    """Tell whether PEFT's config beside a file is this file's: it has PEFT's name, or is the folder's only weights."""
+    if file.name.startswith(PEFT_WEIGHTS):
+        return True
+    return [other for other in file.parent.iterdir() if other.suffix.lower() in WEIGHTS] == [file]

@@ -22,6 +22,26 @@ class PaddedText(comfy.conds.CONDRegular):
         return torch.cat([F.pad(cond, p) for cond, p in zip(conds, pad, strict=True)])
 
 
+class TextMask(PaddedText):
+    """A text's mask (B, L), which the network does not get where every token of a batch counts.
+
+    That is found out when it is made, once a run and in the CPU's memory: each call would have to wait for the GPU.
+    """
+
+    def __init__(self, cond: Tensor, whole: bool | None = None):
+        super().__init__(cond)
+        self.whole = bool(cond.all()) if whole is None else whole
+
+    def _copy_with(self, cond: Tensor):
+        return type(self)(cond, self.whole)
+
+    def concat(self, others) -> Tensor | None:
+        masks = [self, *others]
+        if all(mask.whole and mask.cond.shape[1] == self.cond.shape[1] for mask in masks):
+            return None
+        return super().concat(others)
+
+
 def text_conds(features: Tensor, mask: Tensor | None) -> dict[str, PaddedText]:
     """Return the conds of text features (B, L, D) and their mask (B, L).
 
@@ -35,5 +55,5 @@ def text_conds(features: Tensor, mask: Tensor | None) -> dict[str, PaddedText]:
     mask = F.pad(mask, (0, missing), value=1)  # a negative pad cuts
     return {
         "c_crossattn": PaddedText(features),
-        "attention_mask": PaddedText(mask.expand(features.shape[0], -1)),
+        "attention_mask": TextMask(mask.expand(features.shape[0], -1)),
     }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import folder_paths
 
-DEMO = Path(__file__).resolve().parents[2] / "demo"
+DEMO = Path(__file__).resolve().parents[3] / "demo"
 
 
 def register_folders() -> None:

@@ -12,9 +12,10 @@ import comfy.supported_models
 
 from ....nextdit.checkpoint import rope_axes
 from ....nextdit.keys import infer_config, is_multiview, model_keys, prefix_of
-from . import multiview
+from ....nextdit.quantised import markers
+from ....nextdit.train_size import train_tokens
+from . import multiview, quantised
 from .image import IMAGE_MODEL, LuminaNextConfig
-from .train_size import train_tokens
 
 MARK = "_lumina_next_detection"
 
@@ -38,13 +39,16 @@ def register() -> None:
 def unet_config(state_dict: dict, key_prefix: str, metadata: dict | None = None) -> dict | None:
     """Return ComfyUI's description of a Next-DiT under `key_prefix`, None if it is something else.
 
-    `metadata` is the safetensors file's. Raises ValueError as `train_tokens` and `rope_axes` do.
+    `metadata` is the safetensors file's. Quantised layers are spelt anew in `state_dict`, since what follows decides by
+    their spelling how to build the model. Raises ValueError as `train_tokens`, `rope_axes` and `settle` do.
     """
     keys = [key[len(key_prefix) :] for key in state_dict if key.startswith(key_prefix)]
     if prefix_of(keys) is None:
         return None
-    names = model_keys(keys)
+    state_dict |= markers(state_dict, metadata or {}, key_prefix + (prefix_of(keys) or ""))
+    names = model_keys(key[len(key_prefix) :] for key in state_dict if key.startswith(key_prefix))
     config = infer_config({name: tuple(state_dict[key_prefix + key].shape) for key, name in names.items()})
+    quantised.settle(state_dict, {key_prefix + key: name for key, name in names.items()}, config)
     found = {"image_model": IMAGE_MODEL, "train_tokens": train_tokens(metadata), **dataclasses.asdict(config)}
     if not is_multiview(names.values()):
         return found

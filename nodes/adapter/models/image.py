@@ -10,13 +10,16 @@ import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
 from torch import Tensor
 
+from ....nextdit.call import Call
 from ....nextdit.checkpoint import check_keys
 from ....nextdit.config import NextDiTConfig
 from ....nextdit.keys import to_model_keys, to_reference_keys
 from ....nextdit.models.image import NextDiT
 from ..host.attention import core_attend
-from ..patches.regions import KEY, regional_arguments, regional_conds
+from ..host.time import flow_time
+from ..patches.regions import KEY, MASKS, regional_call, regional_conds
 from .conditioning import text_conds
+from .quantised import refuse_left_over
 
 IMAGE_MODEL = "lumina_next"  # what detection calls this family in ComfyUI's unet_config
 
@@ -31,8 +34,8 @@ class OwnNetwork:
     """The call that ComfyUI makes, mixed into a network of nextdit: `_forward` gets its sigma, and gives −velocity.
 
     `train_tokens` is the tokens per side that the checkpoint says it was trained with, None if it does not say.
-    The pack's patch nodes add `rope`, `drop` and `dropping` to the call, for nextdit's velocity: as arguments, since
-    core's compile node does not notice when transformer_options change.
+    The pack's patch nodes add `rope`, `drop` and `dropped_layers` to the call: as arguments, since core's compile node
+    does not notice when transformer_options change.
     """
 
     def describe(self, dtype: torch.dtype | None, train_tokens: int | None) -> None:
@@ -42,20 +45,27 @@ class OwnNetwork:
         self.patch_size = self.config.patch_size
         self.in_channels = self.config.in_channels
 
+    def load_state_dict(self, state_dict, strict=True, assign=False):
+        """Load as torch does; what stands beside quantised weights and no layer reads is an error, strict or not."""
+        found = super().load_state_dict(state_dict, strict=strict, assign=assign)
+        refuse_left_over(found.unexpected_keys)
+        return found
+
     def forward(self, x, timesteps, context, attention_mask=None, control=None, transformer_options={}, **kwargs):  # noqa: B006 - ComfyUI's signature
         return WrapperExecutor.new_class_executor(
             self._forward, self, get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
         ).execute(x, timesteps, context, attention_mask, control, transformer_options, **kwargs)
 
-    def patch_arguments(self, x: Tensor, transformer_options: dict, kwargs: dict) -> dict:
+    def call_for(self, x: Tensor, transformer_options: dict, kwargs: dict) -> Call:
         """Return what the pack's and other nodes' patches ask of nextdit's velocity, for latents x (…, H, W)."""
-        return {
-            "rope": kwargs.get("rope"),
-            "drop": kwargs.get("drop"),
-            "dropping": kwargs.get("dropping", 0),
-            "replace": block_replacements(transformer_options),
-            "positions": self.shifted_positions(x, transformer_options.get("rope_options")),
-        }
+        return Call(
+            rope=kwargs.get("rope"),
+            drop=kwargs.get("drop"),
+            dropped_layers=kwargs.get("dropped_layers", 0),
+            attend=core_attend(transformer_options),
+            replace=block_replacements(transformer_options),
+            positions=self.shifted_positions(x, transformer_options.get("rope_options")),
+        )
 
     def shifted_positions(self, x: Tensor, options: dict | None) -> list[Tensor] | None:
         """Return the RoPE positions that core's Scale RoPE node asks for, None if it asks for nothing."""
@@ -77,17 +87,10 @@ class Network(OwnNetwork, NextDiT):
         self.describe(dtype, train_tokens)
 
     def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
-        t, attend = 1.0 - timesteps, core_attend(transformer_options)
-        regions, masks = kwargs.get("regions"), kwargs.get("region_masks")
-        return -self.velocity(
-            x,
-            t,
-            context,
-            attention_mask,
-            attend=attend,
-            **self.patch_arguments(x, transformer_options, kwargs),
-            **regional_arguments(regions, masks, context, attention_mask, t, self.patch_size, attend),
-        )
+        t, call = flow_time(timesteps), self.call_for(x, transformer_options, kwargs)
+        if kwargs.get(KEY) is not None:
+            call = regional_call(call, kwargs[KEY], kwargs[MASKS], context, attention_mask, t, self.patch_size)
+        return -self.velocity(x, t, context, attention_mask, call)
 
 
 def block_replacements(transformer_options: dict) -> dict:
@@ -126,10 +129,14 @@ class OwnModel(comfy.model_base.BaseModel):
 
     def check_width(self, features: Tensor) -> None:
         """Raise ValueError if text features do not fit this model."""
-        self.diffusion_model.check(self.diffusion_model.config.in_channels, features.shape[-1])
+        self.diffusion_model.config.check_text(features.shape[-1])
+
+    def extra_conds(self, **kwargs) -> dict:
+        self.diffusion_model.config.check_latent(kwargs["noise"].shape)  # an empty latent meets no other check
+        return super().extra_conds(**kwargs)
 
     def process_latent_in(self, latent: Tensor) -> Tensor:
-        self.diffusion_model.check(latent.shape[1], self.diffusion_model.config.text_dim)
+        self.diffusion_model.config.check_latent(latent.shape)
         if not torch.isfinite(latent).all():
             raise ValueError(
                 "the latent contains NaN or infinite numbers; the node before the sampler made them "

@@ -1,15 +1,18 @@
 """From a file or folder to ComfyUI's MODEL."""
 
+import inspect
 from pathlib import Path
 
 import comfy.sd
-import folder_paths
 import torch
 
-from ....nextdit.files import PICKLES, network_file, read_header, read_metadata, read_weights
+from ....nextdit.files import PICKLES, network_file, read_header, read_metadata
 from ....nextdit.keys import UnknownCheckpoint, explain_unknown, prefix_of
+from ....nextdit.quantised import markers
+from ....nextdit.train_size import train_tokens
+from ..host.listing import file_names, find_file, folders, not_found, roots
+from ..host.reading import read
 from .multiview import MultiViewNetwork
-from .train_size import train_tokens
 
 WEIGHT_DTYPES: dict[str, dict] = {
     "default": {},
@@ -18,34 +21,23 @@ WEIGHT_DTYPES: dict[str, dict] = {
     "fp8_e5m2": {"dtype": torch.float8_e5m2},
 }
 FOLDERS = ("diffusion_models", "diffusers")
+# What other models' repositories have, whose VAEs and the like are in files called as a transformer's.
+OTHER_REPOSITORIES = ("model_index.json", "unet", "vae", "text_encoder", "tokenizer", "scheduler", "transformer")
 
 
 def model_names() -> list[str]:
     """List what the loader can open: files under diffusion_models, downloaded repositories there or under diffusers."""
-    names = list(folder_paths.get_filename_list("diffusion_models"))
-    for root in roots():
-        names += [folder.name for folder in sorted(root.iterdir()) if folder.is_dir() and _has_network(folder)]
-    return list(dict.fromkeys(names))
-
-
-def roots() -> list[Path]:
-    """Return the folders on disk that models are looked for in."""
-    paths = [Path(path) for kind in FOLDERS for path in folder_paths.get_folder_paths(kind)]
-    return [path for path in paths if path.is_dir()]
+    return list(dict.fromkeys([*file_names("diffusion_models"), *_repositories()]))
 
 
 def find(name: str) -> Path:
-    """Return the path of a listed model. Raises FileNotFoundError if it has gone since it was listed."""
-    file = folder_paths.get_full_path("diffusion_models", name)
-    if file is not None:
-        return Path(file)
-    for root in roots():
-        folder = root / name
-        if folder.is_dir() and folder.resolve().parent == root.resolve():
-            return folder
-    raise FileNotFoundError(
-        f"{name} is no longer in {' or '.join(FOLDERS)}; press R in the editor to read the list again"
-    )
+    """Return the path of a listed model. Raises FileNotFoundError if it is not, or no longer, one."""
+    if name in file_names("diffusion_models"):
+        return find_file("diffusion_models", name)
+    found = _repositories().get(name)
+    if found is None:
+        raise FileNotFoundError(not_found(name, list(FOLDERS), " or ".join(FOLDERS)))
+    return found
 
 
 def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool = False):
@@ -62,8 +54,7 @@ def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool 
         if file.suffix not in PICKLES and not file.name.endswith(".index.json"):
             patcher = comfy.sd.load_diffusion_model(str(file), model_options=options, **_dynamic(disable_dynamic))
         else:
-            weights = read_weights(file)
-            patcher = comfy.sd.load_diffusion_model_state_dict(weights, options, **_dynamic(disable_dynamic))
+            patcher = _load_parts(file, options, disable_dynamic)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     # not every release's loader hands metadata to detection, and folders come without
@@ -77,13 +68,33 @@ def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool 
     return patcher
 
 
+def _load_parts(file: Path, options: dict, disable_dynamic: bool):
+    weights, metadata = read(file)
+    for found in metadata:
+        weights |= markers(weights, found, prefix_of(weights) or "")
+    arguments = _dynamic(disable_dynamic)
+    if "metadata" in inspect.signature(comfy.sd.load_diffusion_model_state_dict).parameters:
+        arguments["metadata"] = metadata[0]
+    return comfy.sd.load_diffusion_model_state_dict(weights, options, **arguments)
+
+
 def _dynamic(disable: bool) -> dict:
     return {"disable_dynamic": True} if disable else {}  # releases before dynamic VRAM do not know the argument
+
+
+def _repositories() -> dict[str, Path]:
+    return folders(roots(*FOLDERS), _is_wanted)
+
+
+def _is_wanted(folder: Path) -> bool | None:
+    if _has_network(folder):
+        return True
+    return False if any((folder / part).exists() for part in OTHER_REPOSITORIES) else None
 
 
 def _has_network(folder: Path) -> bool:
     try:
         network_file(folder)
-    except FileNotFoundError:
+    except OSError:  # none, or a folder that may not be read
         return False
     return True

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from ....nextdit.checkpoint import rope_axes
 from ....nextdit.config import NextDiTConfig
-from ....nextdit.models.multiview import MultiViewNextDiT
-from ..host.attention import core_attend
+from ....nextdit.models.multiview import MultiViewNextDiT, Views
+from ....nextdit.scalars import on_device
+from ..host.time import flow_time
 from ..patches import regions
 from .conditioning import text_conds
 from .image import LuminaNextConfig, OwnModel, OwnNetwork
-from .views import AZIMUTHS, IMAGE, ImagePerSet, TextPerSet
+from .views import AZIMUTHS, IMAGE, ImagePerSet, text_per_set
 
 IMAGE_MODEL = "lumina_next_multiview"  # what detection calls this family in ComfyUI's unet_config
 ROPE_AXES = "rope_axes"
@@ -42,18 +43,9 @@ class MultiViewNetwork(OwnNetwork, MultiViewNextDiT):
     def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
         azimuths = kwargs[AZIMUTHS]
         views = x.unflatten(0, (-1, len(azimuths)))  # (k·N, C, H, W) → (k, N, C, H, W)
-        angles = torch.tensor(azimuths, dtype=torch.float32, device=x.device)
-        velocity = self.velocity(
-            views,
-            1.0 - timesteps[:: len(azimuths)],
-            angles.expand(len(views), -1),
-            context,
-            attention_mask,
-            image=kwargs.get(IMAGE),
-            attend=core_attend(transformer_options),
-            **self.patch_arguments(x, transformer_options, kwargs),
-        )
-        return -velocity.flatten(0, 1)
+        views = Views(views, on_device(azimuths, x.device).expand(len(views), -1), kwargs.get(IMAGE))
+        t, call = flow_time(timesteps[:: len(azimuths)]), self.call_for(x, transformer_options, kwargs)
+        return -self.velocity(views, t, context, attention_mask, call).flatten(0, 1)
 
 
 class LuminaNextMultiView(OwnModel):
@@ -69,10 +61,10 @@ class LuminaNextMultiView(OwnModel):
         if regions.KEY in kwargs.get("model_conds", {}):
             raise ValueError("Regional Prompt is for single pictures: remove it in front of a multi-view model")
         azimuths, noise = kwargs.get(AZIMUTHS), kwargs["noise"]
+        out = super().extra_conds(**kwargs)
         check_batch(azimuths, len(noise))
         views = len(azimuths)
-        out = super().extra_conds(**kwargs)
-        out |= {key: TextPerSet(cond.cond, views) for key, cond in text_conds(*self.text(kwargs)).items()}
+        out |= text_per_set(text_conds(*self.text(kwargs)), views)
         image = kwargs.get(IMAGE)
         origin = azimuths[0] if image is None else 0.0  # without an image, models know azimuths relative to view 0
         out[AZIMUTHS] = comfy.conds.CONDConstant(tuple(float(azimuth - origin) for azimuth in azimuths))

@@ -1,26 +1,10 @@
-"""The image size that a model was trained on: what its file says, and what is known of its family."""
+"""The native size of a MODEL: nextdit's rule, told what ComfyUI knows of the model."""
 
 import math
-from collections.abc import Mapping
 
+from ....nextdit.models.multiview import MultiViewNextDiT
+from ....nextdit.train_size import NativeSize, native_size, own_family
 from .image import OwnNetwork
-
-METADATA_KEY = "train_tokens"
-LEAST = 7  # RoPE scaling compares the training size with 2π
-USUAL_PIXELS = 1024
-
-
-def train_tokens(metadata: Mapping[str, str] | None) -> int | None:
-    """Return the tokens per side in a safetensors file's metadata, None if it has none. ValueError if it is no size."""
-    text = (metadata or {}).get(METADATA_KEY)
-    if text is None:
-        return None
-    if not text.isdecimal() or int(text) < LEAST:
-        raise ValueError(
-            f"the file's metadata says {METADATA_KEY} = {text!r}; expected a whole number of tokens per side, "
-            f"{LEAST} or more. Write the file again without it, or with the right one"
-        )
-    return int(text)
 
 
 def latent_pixels(model) -> int:
@@ -28,6 +12,11 @@ def latent_pixels(model) -> int:
     latent = model.get_model_object("latent_format")
     # releases before spacial_downscale_ratio know pixels and eighths only
     return getattr(latent, "spacial_downscale_ratio", 1 if latent.latent_channels == 3 else 8)
+
+
+def token_pixels(model, network) -> int:
+    """Return how many pixels of the image one token of a model is wide."""
+    return network.patch_size * latent_pixels(model)
 
 
 def latent_tokens(model, network, latent: dict) -> tuple[int, int]:
@@ -40,25 +29,24 @@ def latent_tokens(model, network, latent: dict) -> tuple[int, int]:
     return rows, columns
 
 
-def resolve_train_tokens(model, network, pixels: int = 0) -> int:
-    """Return the tokens per side in training: of images `pixels` wide, or, for 0, what is known of the model.
+def native_size_of(model, network, pixels: int = 0) -> NativeSize:
+    """Return the native size of a MODEL: of images `pixels` wide, or, for 0, what is known of it.
 
-    That is what its file says, else 1024 pixels, on which Lumina-Next, Lumina-Image-2.0 and Z-Image were trained.
-    Raises ValueError for a size too small, and if nothing is known: Next-DiTs in pixel space come in any size.
+    Raises ValueError as `native_size` does.
     """
-    width = network.patch_size * latent_pixels(model)
-    if pixels == 0 and isinstance(network, OwnNetwork):
-        if network.train_tokens:
-            return network.train_tokens
-        if model.get_model_object("latent_format").latent_channels == 3:
-            raise ValueError(
-                "this model's file does not say on which image size it was trained: set train_size to that size, in "
-                "pixels"
-            )
-    tokens = round((pixels or USUAL_PIXELS) / width)
-    if tokens < LEAST:
-        raise ValueError(
-            f"train_size is {pixels} pixels, which are {tokens} tokens of {width} pixels; expected at least "
-            f"{LEAST * width} pixels: the size that the model was trained on"
-        )
-    return tokens
+    own = isinstance(network, OwnNetwork)
+    told = network.train_tokens if own else None
+    return native_size(_family(model, network), token_pixels(model, network), told, pixels)
+
+
+def _family(model, network) -> str | None:
+    if isinstance(network, OwnNetwork):
+        channels = model.get_model_object("latent_format").latent_channels
+        return own_family(channels, isinstance(network, MultiViewNextDiT))
+    config = model.model.model_config.unet_config
+    match config.get("image_model"):
+        case "lumina2":
+            return "z_image" if config.get("z_image_modulation") else "lumina_image_2"
+        case "ming_image" as family:
+            return family
+    return None  # Z-Image in pixel space, and what a newer ComfyUI may load by the same class

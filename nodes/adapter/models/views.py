@@ -10,7 +10,7 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from .conditioning import PaddedText
+from .conditioning import PaddedText, TextMask
 
 AZIMUTHS, IMAGE = "multiview_azimuths", "multiview_image"
 EMPTY_CHANNELS, EMPTY_RATIO = 4, 8  # of core's own empty latents, which samplers fit to the model
@@ -29,8 +29,8 @@ class Cameras(comfy.conds.CONDConstant):
 class PerSet:
     """A cond with a row a set of views, in front of a batch that has a row a view."""
 
-    def __init__(self, cond: Tensor, views: int):
-        super().__init__(cond)
+    def __init__(self, cond: Tensor, views: int, **known):
+        super().__init__(cond, **known)
         self.views = views
 
     def _copy_with(self, cond: Tensor):
@@ -41,7 +41,24 @@ class PerSet:
 
 
 class TextPerSet(PerSet, PaddedText):
-    """Text features (k, L, D) or their mask (k, L)."""
+    """Text features (k, L, D)."""
+
+
+class MaskPerSet(PerSet, TextMask):
+    """A text's mask (k, L)."""
+
+    def _copy_with(self, cond: Tensor):
+        return type(self)(cond, self.views, whole=self.whole)
+
+
+def text_per_set(conds: dict[str, PaddedText], views: int) -> dict[str, PaddedText]:
+    """Return the conds of a text and its mask with a row a set of views."""
+    return {
+        key: MaskPerSet(cond.cond, views, whole=cond.whole)
+        if isinstance(cond, TextMask)
+        else TextPerSet(cond.cond, views)
+        for key, cond in conds.items()
+    }
 
 
 class ImagePerSet(PerSet, comfy.conds.CONDNoiseShape):

@@ -1,14 +1,26 @@
 """Context drop as a patch on a MODEL: our network takes it as an argument, core's through its attention override."""
 
-import math
+import logging
+from dataclasses import replace
 
 from comfy.patcher_extension import WrappersMP
-from torch import Tensor, nn
 
 from ....nextdit.context_drop import ContextDrop
-from ..host.core_attention import Edit, Order, check_main_layers, editing, image_start, pool_image, pool_mask, run_order
+from ..host.core_attention import (
+    OVERRIDE,
+    Edit,
+    Order,
+    Place,
+    check_main_layers,
+    editing,
+    pool_image,
+    pool_mask,
+    run_order,
+)
+from ..host.progress import running_node, say
+from ..host.time import flow_time, time_span
 from ..models.image import OwnNetwork
-from .patchable import network_of, replace_wrapper, token_grid
+from .patchable import network_of, replace_wrapper
 
 KEY = "lumina_next_context_drop"
 
@@ -32,7 +44,7 @@ def drop_context(model, drop: ContextDrop, start_percent: float = 0.0, end_perce
         return patched
     replace_wrapper(patched, WrappersMP.APPLY_MODEL, KEY, _count_layers(drop, start_percent, end_percent, network, own))
     if not own:
-        replace_wrapper(patched, WrappersMP.DIFFUSION_MODEL, KEY, editing(KEY, _pool(drop.window)))
+        replace_wrapper(patched, WrappersMP.DIFFUSION_MODEL, KEY, editing(KEY, "Context Drop", _pool(drop.window)))
     return patched
 
 
@@ -48,32 +60,62 @@ def _check_core(drop: ContextDrop) -> None:
 def _count_layers(drop: ContextDrop, start: float, end: float, network, own: bool):
     """Return the wrapper that decides, outside of what torch.compile sees, how many layers of a call drop."""
     n_layers = len(network.layers)
+    warn = _warn_once(running_node())
 
     def hand_over(executor, x, t, *args, **kwargs):
         sampling = executor.class_obj.model_sampling  # now: a node after this one may have replaced it
-        first, last = (1.0 - float(sampling.percent_to_sigma(percent)) for percent in (start, end))
-        dropping = ContextDrop(drop.window, drop.fade, drop.before_rope, first, last).layers(1.0 - t, n_layers)
-        if not dropping:
+        span = time_span(sampling, start, end)
+        dropped_layers = replace(drop, start=span.start, end=span.end).layers(flow_time(t), n_layers)
+        if not dropped_layers:
             return executor(x, t, *args, **kwargs)
+        warn(executor.class_obj, *args, *kwargs.values())
         if own:
-            return executor(x, t, *args, **kwargs, drop=drop, dropping=dropping)
-        return run_order(KEY, "Context Drop", Order(dropping), executor, x, t, *args, **kwargs)
+            return executor(x, t, *args, **kwargs, drop=drop, dropped_layers=dropped_layers)
+        return run_order(KEY, "Context Drop", Order(dropped_layers), executor, x, t, *args, **kwargs)
 
     return hand_over
+
+
+def _warn_once(node: str | None):
+    """Return what warns, the first time, if a model also has core's Model Sparse Attention, which then does nothing."""
+    warned = False
+
+    def warn(model, *arguments) -> None:
+        nonlocal warned
+        if not warned and _has_sparse_attention(model, arguments):
+            warned = True
+            logging.warning(SPARSE)
+            say(node, SPARSE)
+
+    return warn
+
+
+SPARSE = (
+    "Context Drop and Model Sparse Attention do not add up: layers that drop context attend densely, since there are "
+    "fewer keys than queries. Remove one of the two nodes."
+)
+
+
+def _has_sparse_attention(model, arguments: tuple) -> bool:
+    options = next((x for x in arguments if isinstance(x, dict) and OVERRIDE in x), {})
+    callbacks = getattr(getattr(model, "current_patcher", None), "callbacks", {})
+    return "sparse_attention" in getattr(options.get(OVERRIDE), "__module__", "") or any(
+        "block_sparse_attention" in by_key for by_key in callbacks.values()
+    )
 
 
 def _pool(window: int):
     """Return what makes the edit that pools the image's keys and values in the first layers of core's networks."""
 
-    def make_edit(x: Tensor, network: nn.Module, dropping: int) -> Edit:
-        grid = token_grid(x, network.patch_size)
+    def make_edit(place: Place, dropped_layers: int) -> Edit:
+        image = place.tokens
 
         def edit(q, k, v, mask, layer):
-            if layer >= dropping:
+            if layer >= dropped_layers:
                 return q, k, v, mask
-            start = image_start(q, math.prod(grid), network)
-            k, v = (pool_image(tensor, start, grid, window) for tensor in (k, v))
-            return q, k, v, pool_mask(mask, start, grid, window)
+            start = place.start(q)
+            k, v = (pool_image(tensor, start, image.grid, window, image.frames) for tensor in (k, v))
+            return q, k, v, pool_mask(mask, start, image.grid, window, image.frames)
 
         return edit
 

@@ -4,8 +4,7 @@ They travel as a cond among the conditioning's `model_conds`, which ComfyUI hand
 its network takes; in front of any other model it stays, and raises: so no model leaves regions out in silence.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import comfy.conds
 import comfy.utils
@@ -13,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ....nextdit.call import Call
 from ....nextdit.regions import Region, Regions
+from ..host.time import time_span
 from ..models.conditioning import text_conds
 
-KEY = "regions"
+KEY, MASKS = "lumina_next_regions", "lumina_next_region_masks"
 CARRIED = {"attention_mask", "pooled_output"}  # by a text encoder, not by settings
 STOCK = {"mask", "mask_strength", "set_area_to_bounds", "area", "strength", "start_percent", "end_percent"}
 
@@ -146,21 +147,17 @@ def regional_conds(
     regions = Regions(features.shape[1], tuple(_timed(prompt, sampling) for prompt in prompts.cond), prompts.summed)
     conds = text_conds(join("c_crossattn"), join("attention_mask"))
     placed = comfy.conds.CONDNoiseShape(masks.to(device))
-    return conds | {KEY: comfy.conds.CONDConstant(regions), "region_masks": placed}
+    return conds | {KEY: comfy.conds.CONDConstant(regions), MASKS: placed}
 
 
 def _timed(prompt: RegionalPrompt, sampling) -> Region:
-    start, end = (1.0 - float(sampling.percent_to_sigma(p)) for p in (prompt.start_percent, prompt.end_percent))
-    start = -math.inf if prompt.start_percent == 0.0 else start
-    end = math.inf if prompt.end_percent == 1.0 else end  # t = 1 belongs to it
-    return Region(prompt.features.shape[1], prompt.strength, prompt.global_weight, start, end)
+    span = time_span(sampling, prompt.start_percent, prompt.end_percent)
+    return Region(prompt.features.shape[1], prompt.strength, prompt.global_weight, span)
 
 
-def regional_arguments(
-    regions: Regions | None, masks: Tensor | None, text: Tensor, text_mask: Tensor, t: Tensor, patch_size: int, attend
-) -> dict:
-    """Return what `NextDiT.velocity` takes for regions: `cross` and `pooled`, or nothing without any."""
-    if regions is None:
-        return {}
-    weights = regions.weights(masks, t, patch_size)
-    return {"cross": regions.cross(weights, attend), "pooled": regions.pooled(text, text_mask)}
+def regional_call(
+    call: Call, regions: Regions, masks: Tensor, text: Tensor, text_mask: Tensor | None, t: Tensor, patch_size: int
+) -> Call:
+    """Return a call in which each region's tokens attend to its own text; the global prompt modulates the layers."""
+    cross = regions.cross(regions.weights(masks, t, patch_size), call.attend)
+    return replace(call, cross=cross, pooled=regions.pooled(text, text_mask))

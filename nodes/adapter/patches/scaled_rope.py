@@ -1,15 +1,19 @@
 """Scaled RoPE as a patch on a MODEL: the size is taken from every call's latent, the time from its sigma."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ....nextdit.layers.rope import BASE, RopeScaling, axis_exponents, exponents, scale_factor
-from ...drawing.wavelengths import Layout, draw_wavelengths
+from ....nextdit.layers.rope import Axes
+from ....nextdit.layers.rope_scaling import RopeScaling
+from ....nextdit.train_size import NativeSize
+from ...drawing.wavelengths import draw_wavelengths
+from ..host.progress import running_node, say
 from ..models.image import OwnNetwork
-from ..models.train_size import latent_tokens, resolve_train_tokens
+from ..models.train_size import latent_tokens, native_size_of, token_pixels
 from .patchable import network_of, replace_wrapper, token_grid
 
 KEY = "lumina_next_scaled_rope"
@@ -17,7 +21,7 @@ KEY = "lumina_next_scaled_rope"
 
 @dataclass(frozen=True)
 class Settings:
-    """What the node is set to, before the size is known."""
+    """What the node is set to, before the size is known; `train_tokens` and `any_aspect` are the model's NativeSize."""
 
     method: str
     train_tokens: int
@@ -26,11 +30,12 @@ class Settings:
     proportional: bool = False
     return_from: float = RopeScaling.return_from
     return_to: float = RopeScaling.return_to
+    any_aspect: bool = False
 
     def at(self, grid: tuple[int, int]) -> RopeScaling | None:
-        """Return the scaling for a grid of (rows, columns) tokens, None up to the training size."""
-        factor = scale_factor(grid, self.train_tokens, self.per_axis)
-        if factor == 1.0 or factor == (1.0, 1.0):
+        """Return the scaling for a grid of (rows, columns) tokens, None within the native size."""
+        factor = NativeSize(self.train_tokens, self.any_aspect).factor(grid, self.per_axis)
+        if factor is None:
             return None
         # with fewer tokens than in training (a factor per axis can have that) it would blur attention, not sharpen it
         proportional = self.proportional and math.prod(grid) > self.train_tokens**2
@@ -43,47 +48,75 @@ class Settings:
 
 
 def scale_rope(model, method: str, train_size: int = 0, **options):
-    """Return a clone of a MODEL whose RoPE is scaled past its training size, and the Settings.
+    """Return a clone of a MODEL whose RoPE is scaled past its native size, and the Settings.
 
     `train_size` in pixels, 0 for the model's own; `options` are the rest of Settings. A second patch replaces the
     first. Raises ValueError for models that cannot be hooked, unknown training sizes and values out of range.
     """
     network = network_of(model, "Scaled RoPE")
-    settings = Settings(method, resolve_train_tokens(model, network, train_size), **options)
+    native = native_size_of(model, network, train_size)
+    settings = Settings(method, native.tokens, any_aspect=native.any_aspect, **options)
     settings.scaling(1.0)  # refuses bad values now, not while sampling
     patched = model.clone()
+    tell = _tell_once(settings, token_pixels(model, network), running_node())
     if isinstance(network, OwnNetwork):
-        replace_wrapper(patched, WrappersMP.APPLY_MODEL, KEY, _argument(settings, network.patch_size))
+        replace_wrapper(patched, WrappersMP.APPLY_MODEL, KEY, _argument(settings, network.patch_size, tell))
     else:
         from ..host.core_rope import patch_core
 
-        patch_core(patched, network, settings, KEY)
+        patch_core(patched, network, settings, KEY, tell)
     return patched, settings
 
 
 def draw_readout(model, settings: Settings, latent: dict | None = None) -> Tensor:
-    """Return the picture of the frequencies for a LATENT, or for twice the training size without one, as an IMAGE."""
+    """Return the picture of the frequencies for a LATENT, or for twice the native size without one, as an IMAGE."""
     twice = 2 * settings.train_tokens
     network = network_of(model, "Scaled RoPE")
     tokens, note = (twice, twice), "without a latent"
     if latent is not None:
         tokens, note = latent_tokens(model, network, latent), "this latent"
     rope = settings.at(tokens) or settings.scaling(1.0)
-    return draw_wavelengths(rope, _layout(model, network), tokens, note)
+    return draw_wavelengths(rope, _axes(model, network), tokens, note)
 
 
-def _layout(model, network) -> Layout:
+def _axes(model, network) -> Axes:
     if isinstance(network, OwnNetwork):
-        return Layout(exponents(network.config.head_dim), network.config.head_dim, BASE)
-    from ..host.core_rope import plain_embedder
+        return network.axes
+    from ..host.core_rope import axes_of, plain_embedder
 
-    embedder = plain_embedder(model)
-    return Layout(axis_exponents(embedder.axes_dim[1]), sum(embedder.axes_dim), float(embedder.theta))
+    return axes_of(plain_embedder(model))
 
 
-def _argument(settings: Settings, patch_size: int):
+def _argument(settings: Settings, patch_size: int, tell: Callable[[tuple[int, int]], None]):
     def hand_over(executor, x, t, *args, **kwargs):
-        rope = settings.at(token_grid(x, patch_size))
+        grid = token_grid(x, patch_size)
+        tell(grid)
+        rope = settings.at(grid)
         return executor(x, t, *args, **(kwargs if rope is None else kwargs | {"rope": rope}))
 
     return hand_over
+
+
+def _tell_once(settings: Settings, width: int, node: str | None) -> Callable[[tuple[int, int]], None]:
+    """Return what says on the node, for a grid of tokens `width` pixels wide that is new, what is done about it."""
+    told: set[tuple[int, int]] = set()
+
+    def tell(grid: tuple[int, int]) -> None:
+        if grid not in told:
+            told.add(grid)
+            say(node, describe(settings, grid, width))
+
+    return tell
+
+
+def describe(settings: Settings, grid: tuple[int, int], width: int) -> str:
+    """Say in a line what becomes of an image on a grid of (rows, columns) tokens `width` pixels wide."""
+    rows, columns = grid
+    side = settings.train_tokens * width
+    image, native = f"{columns * width} × {rows * width}", f"{side} × {side}"
+    rope = settings.at(grid)
+    if rope is None:
+        aspect = " in area" if settings.any_aspect else ""
+        return f"{image} is within the model's native size (up to {native}{aspect}): nothing changes"
+    factors = reversed(rope.factor) if isinstance(rope.factor, tuple) else (rope.factor,)
+    return f"{image} is {' × '.join(f'{factor:.3g}' for factor in factors)} times the native {native}: {rope.method}"

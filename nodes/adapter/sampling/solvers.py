@@ -77,9 +77,10 @@ class FlowVelocity:
         self.last, self.evaluations = torch.zeros(()), 0
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        sigma = (1.0 - t).to(x)
-        denoised = self.model(x, sigma * x.new_ones(x.shape[0]), **self.extra_args)
-        self.last, self.evaluations = (denoised - x) / sigma, self.evaluations + 1
+        sigmas = x.new_full((len(x),), float(1.0 - t))  # filled there: what the CPU copies over, a GPU waits for
+        denoised = self.model(x, sigmas, **self.extra_args)
+        self.last = (denoised - x) / sigmas.view(-1, *[1] * (x.ndim - 1))
+        self.evaluations += 1
         return self.last
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import comfy.sd
-import comfy.utils
 import torch
 from comfy.cli_args import args
 from comfy.supported_models_base import ClipTarget
 
 from ....nextdit.encoders.llm.files import find_llm
 from ....nextdit.encoders.llm.tokenizer import load_tokenizer
-from ....nextdit.files import FLOATS_OF_8_BITS, PICKLES, StateDict, float_dtype, read_header, read_weights, shards
-from .clip_model import CONFIG, OPTIONS, WEIGHTS, LLMTextModel, LLMTokenizer, to_text
+from ....nextdit.files import FLOATS_OF_8_BITS, StateDict, float_dtype, read_header
+from ..host.reading import read
+from .clip_model import CONFIG, OPTIONS, TOKENIZER, WEIGHTS, LLMTextModel, LLMTokenizer, to_text
 
 WEIGHT_DTYPES = {
     "default": None,
@@ -42,22 +42,61 @@ def load_clip(
     device: str = "default",
     disable_dynamic: bool = False,
 ) -> comfy.sd.CLIP:
-    """Load an LLM folder as a CLIP; `weight_dtype` is a name of WEIGHT_DTYPES, `device` "default" or "cpu".
+    """Load an LLM folder, or a file of CLIPSave, as a CLIP.
 
-    FileNotFoundError or ValueError say what is missing or wrong in the folder.
+    `weight_dtype` is a name of WEIGHT_DTYPES, `device` "default" or "cpu". FileNotFoundError or ValueError say what is
+    missing or wrong.
     """
+    again = (load_patcher, (folder, layer, max_tokens, weight_dtype, device))
+    options: dict[str, Any] = {}
+    if device == "cpu":
+        options["load_device"] = options["offload_device"] = torch.device("cpu")
+    if Path(folder).is_file():
+        clip = _load_saved(Path(folder), layer, max_tokens, weight_dtype, options, disable_dynamic)
+        clip.patcher.cached_patcher_init = again
+        return clip
     found = find_llm(folder)
     tokenizer = load_tokenizer(found.tokenizer, found.config, max_tokens=max_tokens)
-    weights = _read(found.weights)
+    weights, _ = read(found.weights)
     dtypes = _dtypes(float_dtype(weights), weight_dtype)
     target = _target(found.config, layer, dtypes, str(found.path))
     target.tokenizer = lambda **_: LLMTokenizer(tokenizer, found.config, layer)
-    options: dict[str, Any] = {"dtype": dtypes[0]}
-    if device == "cpu":
-        options["load_device"] = options["offload_device"] = torch.device("cpu")
+    options["dtype"] = dtypes[0]
     clip = _make_clip(target, {WEIGHTS + key: value for key, value in weights.items()}, options, disable_dynamic)
-    clip.patcher.cached_patcher_init = (load_patcher, (folder, layer, max_tokens, weight_dtype, device))
+    clip.patcher.cached_patcher_init = again
     return clip
+
+
+def _load_saved(
+    file: Path, layer: int, max_tokens: int, weight_dtype: str, options: dict[str, Any], disable_dynamic: bool
+) -> comfy.sd.CLIP:
+    """Load what CLIPSave wrote of such a CLIP: weights, config and tokenizer in one file. The loader's choices win."""
+    if not is_saved_clip(file):
+        raise ValueError(
+            f"{file} is no text encoder saved from this loader: it has no {CONFIG}. Open text encoders of other "
+            "models with Load CLIP, and give this loader the LLM's folder (config.json, tokenizer and weights)."
+        )
+    saved, _ = read(file)
+    try:
+        config = json.loads(to_text(saved[CONFIG]))
+        tokenizer = LLMTokenizer.from_checkpoint(tokenizer_data=saved).prompts.with_room(max_tokens)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: its tokenizer or config cannot be read ({error}). Save it again.") from error
+    weights = {key: value for key, value in saved.items() if key.startswith(WEIGHTS)}
+    dtypes = _saved_dtypes(weights, weight_dtype)
+    target = _target(config, layer, dtypes, str(file))
+    target.tokenizer = lambda **_: LLMTokenizer(tokenizer, config, layer)
+    return _make_clip(target, weights, {**options, "dtype": dtypes[0]}, disable_dynamic)
+
+
+def is_saved_clip(file: Path) -> bool:
+    """Whether a file is what CLIPSave writes of an LLM text encoder; only its header is read."""
+    if file.suffix != ".safetensors":
+        return False
+    try:
+        return {CONFIG, TOKENIZER, OPTIONS} <= read_header(file).keys()
+    except (OSError, ValueError):
+        return False
 
 
 def load_patcher(
@@ -80,22 +119,9 @@ def clip_target_from_state_dict(state_dict: StateDict, prefix: str = "text_encod
     options = json.loads(to_text(state_dict[prefix + OPTIONS]))
     start = prefix + WEIGHTS
     weights = {key: value for key, value in state_dict.items() if key.startswith(start)}
-    target = _target(
-        config, options["layer"], _dtypes(float_dtype(weights), "default"), "the checkpoint's text encoder"
-    )
+    target = _target(config, options["layer"], _saved_dtypes(weights, "default"), "the checkpoint's text encoder")
     target.tokenizer = LLMTokenizer.from_checkpoint
     return target
-
-
-def _read(file: Path) -> StateDict:
-    """Read weights like `read_weights`, but safetensors by ComfyUI, whose tensors dynamic VRAM can stream."""
-    parts = shards(file)
-    if any(part.suffix in PICKLES for part in parts):
-        return read_weights(file)
-    read_header(file)  # names a damaged file
-    return {
-        key: value for part in parts for key, value in comfy.utils.load_torch_file(str(part), safe_load=True).items()
-    }
 
 
 def _target(config: dict[str, Any], layer: int, dtypes: tuple[torch.dtype, torch.dtype], source: str) -> ClipTarget:
@@ -119,6 +145,13 @@ def _dtypes(file: torch.dtype, choice: str) -> tuple[torch.dtype, torch.dtype]:
     if weight not in FLOATS_OF_8_BITS:
         return weight, weight
     return weight, torch.bfloat16 if file in FLOATS_OF_8_BITS else file
+
+
+def _saved_dtypes(weights: StateDict, choice: str) -> tuple[torch.dtype, torch.dtype]:
+    """As `_dtypes` for weights saved from here, whose embedding and norms, never 8 bit, tell the dtype of the rest."""
+    matrices, rest = _dtypes(float_dtype(weights), choice)
+    larger = {key: value for key, value in weights.items() if value.dtype not in FLOATS_OF_8_BITS}
+    return matrices, (float_dtype(larger) if matrices in FLOATS_OF_8_BITS and larger else rest)
 
 
 def _make_clip(target: ClipTarget, weights: StateDict, options: dict[str, Any], disable_dynamic: bool) -> comfy.sd.CLIP:

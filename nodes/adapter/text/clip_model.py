@@ -80,11 +80,32 @@ class LLMTokenizer:
         return {key: to_tensor(text) for key, text in texts.items()}
 
 
+class HostedLLM(LanguageModel):
+    """An LLM whose embedding ComfyUI may leave in RAM or on the disk, since only the rows needed are looked up there.
+
+    Without these marks core takes the table for one of the small modules that always go into VRAM.
+    """
+
+    def offload_embedding(self) -> None:
+        """Mark the embedding as core marks the layers that cast their weights at use."""
+        table = self.embedding
+        table.comfy_cast_weights, table.bias = True, None
+        table.weight_function, table.bias_function = [], []
+
+    def table(self) -> torch.Tensor:
+        """Return the embedding's matrix with the patches (LoRA) that core leaves to the layers to apply."""
+        weight = self.embedding.weight
+        for patch in (getattr(self.embedding, "weight_lowvram_function", None), *self.embedding.weight_function):
+            weight = weight if patch is None else patch(weight.clone())
+        return weight
+
+
 class LLMTextModel(torch.nn.Module):
     """The `cond_stage_model` of a CLIP: features of one hidden layer, computed in fp32 like ComfyUI's own encoders.
 
     Transformers' model sits in a plain container: its `device` property has no setter, which ModelPatcher needs.
-    `weight_dtype` is the Linear weights', `rest_dtype` everything else's; `dtype` is ComfyUI's guess and not used.
+    `weight_dtype` is that of matrices (Linear, experts), `rest_dtype` everything else's; `dtype` is ComfyUI's guess
+    and not used.
     """
 
     def __init__(
@@ -93,16 +114,12 @@ class LLMTextModel(torch.nn.Module):
         super().__init__()
         operations = (model_options or {}).get("custom_operations") or comfy.ops.manual_cast
         try:
-            llm = LanguageModel(config, operations=operations, dtype=rest_dtype, weight_dtype=weight_dtype)
+            llm = HostedLLM(config, operations=operations, dtype=rest_dtype, weight_dtype=weight_dtype)
             llm.depth(layer)
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
-        if rest_dtype != torch.float32 and llm.uncast:
-            raise ValueError(
-                f"{source}: {type(llm.model).__name__} keeps weights outside Linear layers ({llm.uncast[0]}), "
-                f"which can only be held in fp32, not {rest_dtype}. Set weight_dtype to fp32."
-            )
         llm.materialize(device)
+        llm.offload_embedding()
         self.llm = torch.nn.ModuleDict({"transformer": llm})
         self.dtypes = {weight_dtype, rest_dtype}
         self.default_layer, self.source = layer, source
@@ -136,14 +153,11 @@ class LLMTextModel(torch.nn.Module):
         return features, None, {"attention_mask": mask}
 
     def _settle(self, device: torch.device) -> None:
-        # A partial load leaves leaves without ComfyUI's casts (norms, rotary tables) behind. They are tiny. The
-        # embedding is not: its rows are looked up where it lies.
+        # A partial load leaves modules without ComfyUI's casts behind. Their parameters (norms, experts) are cast and
+        # moved at use, the embedding's rows are looked up where it lies; buffers, such as rotary tables, are tiny.
         for leaf in self.transformer.model.modules():
-            if hasattr(leaf, "comfy_cast_weights") or leaf is self.transformer.embedding:
+            if leaf is self.transformer.embedding:
                 continue
-            for name, parameter in list(leaf.named_parameters(recurse=False)):
-                if parameter.device != device:
-                    setattr(leaf, name, torch.nn.Parameter(parameter.to(device), requires_grad=False))
             for name, buffer in list(leaf.named_buffers(recurse=False)):
                 setattr(leaf, name, buffer.to(device))
 
@@ -153,7 +167,7 @@ class LLMTextModel(torch.nn.Module):
         length = max((len(section) for section in tokens.get(NAME, [])), default=1)
         activations = length * (8 * sizes.width + 3 * sizes.inner)
         attention = 2 * sizes.heads * length * length
-        return 4 * (activations + attention + 2 * sizes.width * sizes.inner)
+        return 4 * (activations + attention + max(2 * sizes.width * sizes.inner, self.transformer.largest_cast))
 
     def load_state_dict(self, state_dict, strict=True, assign=False):
         """Load the weights of a whole-CLIP state dict, always strictly; tokenizer tensors are not this module's."""

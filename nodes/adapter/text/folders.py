@@ -1,32 +1,37 @@
-"""Folders of LLMs that ComfyUI's model folders hold; ComfyUI itself lists files only."""
+"""Folders of LLMs that ComfyUI's model folders hold, and files that CLIPSave wrote of one."""
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import folder_paths
 
-from ....nextdit.encoders.llm.files import read_json
+from ....nextdit.text_files import read_json
+from ..host.listing import folders, roots
+from .clip import is_saved_clip
 
 SEARCHED = ("text_encoders", "LLM", "diffusers")
-DEPTH = 2  # models/LLM/name and models/LLM/owner/name
 # Encoders of other pipelines, which share these folders and are no decoder-only LLMs.
 OTHERS = {"clip", "clip_text_model", "siglip", "siglip_text_model", "t5", "mt5", "umt5", "bert", "xlm-roberta"}
 
 
 def llm_folders() -> dict[str, Path]:
-    """Return name → folder of every LLM found, names relative to the model folder; the first of equal names wins."""
+    """Return name → folder of every LLM found, or its file of CLIPSave; the first of equal names wins.
+
+    Names are relative to the model folder.
+    """
     # ComfyUI has no such folder of its own; other packs register the same one. Adding it again changes nothing.
     folder_paths.add_model_folder_path("LLM", os.path.join(folder_paths.models_dir, "LLM"))
-    found: dict[str, Path] = {}
-    for kind in SEARCHED:
-        for root in folder_paths.get_folder_paths(kind):
-            for folder in _search(Path(root), DEPTH):
-                found.setdefault(folder.relative_to(root).as_posix(), folder)
+    found = folders(roots(*SEARCHED), _is_wanted)
+    for name in folder_paths.get_filename_list("text_encoders"):
+        file = folder_paths.get_full_path("text_encoders", name)
+        if file is not None and _saved_clip(file, os.path.getsize(file), os.path.getmtime(file)):
+            found.setdefault(Path(name).as_posix(), Path(file))
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
 def llm_folder(name: str) -> Path:
-    """Return the folder of a listed name; FileNotFoundError if it is no longer there."""
+    """Return the folder or file of a listed name; FileNotFoundError if it is no longer there."""
     folders = llm_folders()
     if name not in folders:
         listed = ", ".join(folders) or "none"
@@ -42,28 +47,29 @@ def llm_fingerprint(name: str) -> str:
     folder = llm_folders().get(name)
     if folder is None:
         return "missing"
+    if folder.is_file():
+        return f"{folder.name}:{folder.stat().st_size}:{folder.stat().st_mtime_ns}"
     places = [place for place in (folder, folder / "text_encoder", folder / "tokenizer") if place.is_dir()]
     files = [entry for place in places for entry in sorted(place.iterdir()) if entry.is_file()]
     return ";".join(f"{file.relative_to(folder)}:{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)
 
 
-def _search(folder: Path, depth: int) -> list[Path]:
-    if depth == 0 or not folder.is_dir():
-        return []
-    found: list[Path] = []
-    for child in sorted(folder.iterdir()):
-        if not child.is_dir() or child.name.startswith("."):
-            continue
-        if any((child / name).exists() for name in ("config.json", "model_index.json", "text_encoder")):
-            found += [child] if _is_llm(child) else []
-        else:
-            found += _search(child, depth - 1)
-    return found
+@lru_cache(maxsize=4096)
+def _saved_clip(file: str, size: int, changed: float) -> bool:
+    """Whether a file is a saved LLM; size and time of change are only there so that a replaced one is read again."""
+    del size, changed
+    return is_saved_clip(Path(file))
+
+
+def _is_wanted(folder: Path) -> bool | None:
+    if any(os.path.exists(folder / name) for name in ("config.json", "model_index.json", "text_encoder")):
+        return _is_llm(folder)
+    return None
 
 
 def _is_llm(folder: Path) -> bool:
     for config in (folder / "config.json", folder / "text_encoder" / "config.json"):
-        if config.is_file():
+        if os.path.isfile(config):
             try:
                 kind = read_json(config).get("model_type")
             except (OSError, ValueError):

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from lumina_next.nextdit import RopeScaling
-from lumina_next.nextdit.layers.rope import METHODS, axis_exponents, exponents, rotary_table, rotate, scale_factor
+from lumina_next.nextdit.layers.rope import Axes, rotate
+from lumina_next.nextdit.layers.rope_scaling import METHODS, scale_factor
 
 B = 10000.0
+PAIRED = Axes((8, 8), interleaved=True)
 
 
 def smooth_step(t, start, end):
@@ -54,7 +56,7 @@ def test_limits_of_the_time_aware_form():
     torch.testing.assert_close(early[1:], plain[1:] / 2)  # interpolation, but for the first, whose exponent is 0
     assert early[0] == 1.0
     late = scaling.frequencies(72, 1.0)  # base·s, never below interpolation
-    torch.testing.assert_close(late, torch.maximum((B * 2.0) ** -exponents(72).float(), plain / 2))
+    torch.testing.assert_close(late, torch.maximum((B * 2.0) ** -Axes.shared(72, 2).exponents().float(), plain / 2))
 
 
 def late(start, end, s=2.5):
@@ -121,16 +123,29 @@ def test_the_factor_of_a_grid():
 
 
 def test_axes_of_their_own_width_and_base():
-    e = axis_exponents(8)
-    assert e.tolist() == [0.0, 0.25, 0.5, 0.75]
-    torch.testing.assert_close(
-        RopeScaling("interpolation", 2.0).scale(e, 24, base=256.0), torch.tensor([1, 1 / 4, 1 / 16, 1 / 64]) / 2
-    )
+    axes = Axes((4, 8, 12), base=256.0)
+    assert axes.exponents(1).tolist() == [0.0, 0.25, 0.5, 0.75]
+    still, rows, _ = RopeScaling("interpolation", 2.0).thetas(axes, torch.zeros(()), still=1)
+    torch.testing.assert_close(still, torch.tensor([1, 1 / 16]))
+    torch.testing.assert_close(rows, torch.tensor([1, 1 / 4, 1 / 16, 1 / 64]) / 2)
+
+
+def test_one_table_does_for_a_batch_unless_the_method_goes_by_time():
+    t = torch.tensor([0.1, 0.9])
+    for method in METHODS.values():
+        theta = RopeScaling(method.name, 2.0).thetas(Axes.shared(16, 2), t)[0]
+        assert theta.shape == ((2, 4) if method.by_time else (4,))
+
+
+@pytest.mark.parametrize("widths,interleaved,message", [((3, 3), False, "even widths"), ((4, 8), True, "equal widths")])
+def test_axes_that_cannot_be(widths, interleaved, message):
+    with pytest.raises(ValueError, match=message):
+        Axes(widths, interleaved=interleaved)
 
 
 def test_rotation_alternates_rows_and_columns():
     theta = RopeScaling("extrapolation").frequencies(8)
-    cos, sin = rotary_table((torch.arange(3), torch.arange(5)), (theta, theta))
+    cos, sin = PAIRED.table((torch.arange(3), torch.arange(5)), (theta, theta))
     assert cos.shape == (1, 15, 4)
     angles = torch.atan2(sin, cos)[0].reshape(3, 5, 4)
     torch.testing.assert_close(angles[2, 1], torch.tensor([2.0, 1.0, 2 * 0.01, 0.01]))
@@ -138,7 +153,7 @@ def test_rotation_alternates_rows_and_columns():
 
 def test_rotation_keeps_lengths_and_depends_on_distance_only():
     theta = RopeScaling("extrapolation").frequencies(16)
-    table = rotary_table((torch.arange(4), torch.arange(4)), (theta, theta))
+    table = PAIRED.table((torch.arange(4), torch.arange(4)), (theta, theta))
     q, k = torch.randn(2, 1, 1, 16).expand(2, 1, 16, 16).unbind(0)
     q, k = rotate(q[None], table), rotate(k[None], table)
     torch.testing.assert_close(q.norm(dim=-1), q.norm(dim=-1)[..., :1].expand(1, 1, 16))
@@ -148,9 +163,9 @@ def test_rotation_keeps_lengths_and_depends_on_distance_only():
 
 
 def test_proportional_attention():
-    assert RopeScaling("extrapolation").temperature(4096) == 1.0
-    assert RopeScaling("extrapolation", proportional=True).temperature(64**2) == 1.0
-    got = RopeScaling("extrapolation", proportional=True).temperature(128**2)
+    assert RopeScaling("extrapolation").logit_scale(4096) == 1.0
+    assert RopeScaling("extrapolation", proportional=True).logit_scale(64**2) == 1.0
+    got = RopeScaling("extrapolation", proportional=True).logit_scale(128**2)
     assert got == pytest.approx(math.sqrt(math.log(128**2) / math.log(64**2)))
 
 
@@ -161,9 +176,9 @@ def test_proportional_attention():
         ({"factor": 0.0}, "positive finite number, got 0.0"),
         ({"factor": (1.0, float("nan"))}, "positive finite number"),
         ({"train_tokens": 6}, "at least 7"),
-        ({"watershed": 1.5}, "between 0 and 1, got 1.5"),
+        ({"watershed": 1.5}, "watershed must be from 0 to 1, got 1.5"),
         ({"return_from": 0.9, "return_to": 0.5}, "got return_from 0.9 and return_to 0.5"),
-        ({"return_to": 1.5}, "needs 0 <= return_from <= return_to <= 1"),
+        ({"return_to": 1.5}, "return_to must be from 0 to 1, got 1.5"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -173,4 +188,4 @@ def test_bad_arguments(arguments, message):
 
 def test_a_head_dim_that_does_not_divide():
     with pytest.raises(ValueError, match="head_dim 64 is not divisible by 6, as 3-D RoPE needs"):
-        exponents(64, axes=3)
+        Axes.shared(64, 3)

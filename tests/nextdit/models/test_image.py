@@ -1,15 +1,20 @@
 """NextDiT against diffusers' implementation, which equals the reference code."""
 
+import re
+
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers.models.embeddings import get_2d_rotary_pos_embed_lumina
 
 from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig, RopeScaling
+from lumina_next.nextdit.call import Call
 from lumina_next.nextdit.keys import to_model_keys
 from lumina_next.nextdit.layers import cpu_rows as rows
-from lumina_next.nextdit.layers.attention import sdpa
-from lumina_next.nextdit.layers.rope import METHODS
-from lumina_next.tests.nextdit.conftest import diffusers_model
+from lumina_next.nextdit.layers.attend import sdpa
+from lumina_next.nextdit.layers.rope_scaling import METHODS
+from lumina_next.nextdit.layers.tokens import pad_to_patches
+from lumina_next.tests.nextdit.conftest import diffusers_model, randomise
 
 
 def inputs(config, batch=3, size=(12, 20), length=7, seed=1):
@@ -128,6 +133,41 @@ def test_wrong_channels_and_widths_are_named():
         NextDiT(config)(x, t, text[..., :20], mask)
 
 
+@pytest.mark.parametrize("shape", [(4, 8, 8), (2, 4, 1, 8, 8), (8, 8), (2, 4, 1, 1, 8, 8), (2, 4, 0, 8), (2, 4, 8, 0)])
+def test_latents_of_another_shape_are_refused_in_words(shape):
+    config = NextDiTConfig(dim=64, n_layers=1, n_heads=4, n_kv_heads=2, text_dim=24)
+    _, t, text, mask = inputs(config)
+    says = "latent is empty" if len(shape) == 4 else f"latent has {len(shape)} dimensions"
+    with pytest.raises(ValueError, match=f"{says}, {re.escape(str(shape))}"):
+        NextDiT(config)(torch.zeros(shape), t, text, mask)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("patch_size", [2, 4, 8])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (3, 2), (5, 6)])
+def test_sides_shorter_than_their_padding_wrap_around_as_often_as_it_takes(patch_size, size):
+    config = NextDiTConfig(dim=64, n_layers=1, n_heads=4, n_kv_heads=2, text_dim=24, patch_size=patch_size)
+    x, t, text, mask = inputs(config, size=size)
+    model = randomise(NextDiT(config))
+    tiled = x.repeat(1, 1, 8, 8)[
+        ..., : -(-size[0] // patch_size) * patch_size, : -(-size[1] // patch_size) * patch_size
+    ]
+    out = model(x, t, text, mask)
+    assert out.shape == x.shape and out.abs().max() > 0
+    assert torch.equal(out, model(tiled, t, text, mask)[..., : size[0], : size[1]])
+
+
+def test_padding_of_every_size_is_the_circular_one():
+    for height in range(1, 10):
+        for width in range(1, 10):
+            x = torch.randn(1, 2, height, width)
+            for patch_size in (1, 2, 4):
+                right, bottom = -width % patch_size, -height % patch_size
+                if right <= width and bottom <= height:
+                    expected = F.pad(x, (0, right, 0, bottom), mode="circular")
+                    assert torch.equal(pad_to_patches(x, patch_size), expected)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("method", [None, *METHODS])
 def test_compiles_without_a_graph_break(method):
@@ -147,9 +187,9 @@ def test_cross_and_pooled_take_the_place_of_the_defaults(twins, config):
     ours, _ = twins
     x, t, text, _ = inputs(config, batch=2)
     plain = ours.velocity(x, t, text)
-    assert torch.equal(ours.velocity(x, t, text, cross=sdpa, pooled=text.mean(1)), plain)
-    assert not torch.equal(ours.velocity(x, t, text, cross=lambda q, k, v, mask: torch.zeros_like(q)), plain)
-    assert not torch.equal(ours.velocity(x, t, text, pooled=torch.zeros_like(text[:, 0])), plain)
+    assert torch.equal(ours.velocity(x, t, text, call=Call(cross=sdpa, pooled=text.mean(1))), plain)
+    assert not torch.equal(ours.velocity(x, t, text, call=Call(cross=lambda q, k, v, mask: torch.zeros_like(q))), plain)
+    assert not torch.equal(ours.velocity(x, t, text, call=Call(pooled=torch.zeros_like(text[:, 0]))), plain)
 
 
 @torch.no_grad()

@@ -12,14 +12,16 @@ from lumina_next.nextdit import (
     RopeScaling,
     load_model,
     save_model,
-    within_frames,
 )
+from lumina_next.nextdit.call import Call
 from lumina_next.nextdit.context_drop import average_windows
-from lumina_next.nextdit.layers.attention import sdpa
-from lumina_next.nextdit.layers.rope import PLAIN, exponents, rotary_table_3d
+from lumina_next.nextdit.layers.attend import sdpa
+from lumina_next.nextdit.layers.rope import Axes
+from lumina_next.nextdit.layers.rope_scaling import PLAIN
 from lumina_next.nextdit.layers.tokens import patchify
 from lumina_next.nextdit.models.multiview import across_frames, fold_frames, join_frames
 from lumina_next.tests.nextdit.conftest import randomise
+from lumina_next.training.loop.attention import within_frames
 
 CONFIG = NextDiTConfig(dim=96, n_layers=3, n_heads=4, n_kv_heads=2, text_dim=40)
 DROPPED = ContextDrop(fade="none")
@@ -168,25 +170,25 @@ def test_context_drops_within_each_view():
 def test_three_axes_of_rope_stand_in_thirds():
     n = 4  # a third of 24 numbers is 4 pairs
     thetas = [PLAIN.frequencies(24, axes=3)] * 3
-    torch.testing.assert_close(thetas[0], (-exponents(24, 3) * torch.tensor(10000.0).log()).exp().float())
-    cos, sin = rotary_table_3d([torch.tensor([0, 1]), torch.arange(3), torch.arange(5)], thetas)
+    torch.testing.assert_close(thetas[0], (-Axes.shared(24, 3).exponents() * torch.tensor(10000.0).log()).exp().float())
+    cos, sin = Axes.shared(24, 3).table([torch.tensor([0, 1]), torch.arange(3), torch.arange(5)], thetas)
     assert cos.shape == (1, 2 * 3 * 5, 12)
     angles = torch.atan2(sin, cos).view(2, 3, 5, 3, n)
     for axis, index in enumerate(((1, 0, 0), (0, 1, 0), (0, 0, 1))):
         expected = torch.zeros(3, n)
         expected[axis] = thetas[axis]
         torch.testing.assert_close(angles[index], expected)
-    batch = rotary_table_3d([torch.arange(2)] * 3, [thetas[0], thetas[1].expand(5, -1), thetas[2].expand(5, -1)])
+    some = [thetas[0], thetas[1].expand(5, -1), thetas[2].expand(5, -1)]
+    batch = Axes.shared(24, 3).table([torch.arange(2)] * 3, some)
     assert batch.shape == (2, 5, 8, 12)
 
 
 @torch.no_grad()
 def test_three_axes_without_a_second_frame_leave_the_first_third_alone():
     model = make(3)
-    positions = [torch.arange(2), torch.arange(3)]
-    cos, sin = model.rotary(PLAIN, torch.zeros(2), positions, sets=2, frames=1)
+    cos, sin = model.rotary(torch.zeros(2), (2, 3), 1, Call())
     assert cos.shape == (2, 6, 12) and (cos[..., :4] == 1).all() and not sin[..., :4].any()
-    table = model.rotary(RopeScaling("time_aware", 2.0), torch.tensor([0.1, 0.9]), positions, sets=2, frames=3)
+    table = model.rotary(torch.tensor([0.1, 0.9]), (2, 3), 3, Call(RopeScaling("time_aware", 2.0)))
     assert table.shape == (2, 6, 6, 12)
     assert torch.equal(table[:, 0, :, 4:], table[:, 2, :, 4:])  # a set's frames have its time
     assert not torch.equal(table[:, 0, :, 4:], table[:, 3, :, 4:])
@@ -239,11 +241,26 @@ def test_bad_inputs_are_named():
         model(x[:, :, :3], t, azimuth, text, mask)
     with pytest.raises(ValueError, match="features are 20 wide, but this Next-DiT takes 40"):
         model(x, t, azimuth, text[..., :20], mask)
+    with pytest.raises(ValueError, match=r"height, width\), got \(2, 3, 4, 1, 12, 8\)"):
+        model(x[:, :, :, None], t, azimuth, text, mask)
+    with pytest.raises(ValueError, match=r"latent is empty, \(6, 4, 0, 8\)"):
+        model(x[..., :0, :], t, azimuth, text, mask)
     with pytest.raises(ValueError, match="rope_axes must be 2 .* or 3 .*, got 1"):
         MultiViewNextDiT(CONFIG, rope_axes=1)
     narrow = NextDiTConfig(dim=64, n_layers=1, n_heads=4, n_kv_heads=2, text_dim=40)
     with pytest.raises(ValueError, match="3-D RoPE needs head_dim .* divisible by 6, got 16"):
         MultiViewNextDiT(narrow, rope_axes=3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("patch_size", [2, 4])
+def test_views_of_one_row_wrap_around(patch_size):
+    config = NextDiTConfig(dim=96, n_layers=1, n_heads=4, n_kv_heads=2, text_dim=40, patch_size=patch_size)
+    x, t, azimuth, text, mask, image = inputs(2, size=(1, 3))
+    model = randomise(MultiViewNextDiT(config))
+    tall, tiled = ((tensor.repeat(*[1] * (tensor.ndim - 2), 4, 1)[..., :patch_size, :]) for tensor in (image, x))
+    out = model(x, t, azimuth, text, mask, image=image)
+    torch.testing.assert_close(out, model(tiled, t, azimuth, text, mask, image=tall)[..., :1, :])
 
 
 @torch.no_grad()

@@ -92,21 +92,34 @@ def test_strength(loras, strength):
     torch.testing.assert_close(result, sample(merged(strength)), atol=1e-3, rtol=1e-3)
 
 
-def test_dora_of_peft_is_what_the_stock_loader_makes_of_kohyas(loras):
-    """PEFT keeps magnitudes as a vector, kohya as a column: the same DoRA (ComfyUI's own formula) on both ways in."""
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_dora_of_peft_is_pefts_where_kohyas_is_the_stock_loaders(loras, strength):
+    """PEFT divides by norms of the changed weight (arXiv 2402.09353, equation 5), ComfyUI by those of the weight."""
     module = "layers.1.feed_forward.w1"
     up, down = factors(module)
-    magnitude = torch.linspace(0.5, 1.5, 96)
+    magnitude = torch.linspace(0.5, 1.5, 96)[:, None]
     peft, kohya = f"base_model.model.{module}", "lora_unet_" + module.replace(".", "_")
-    file = {f"{peft}.lora_B.weight": up, f"{peft}.lora_A.weight": down, f"{peft}.lora_magnitude_vector": magnitude}
-    save_file(file, loras / "dora.safetensors")
-    model = load_own()
-    ours = lora.apply(model, lora.load(model, str(loras / "dora.safetensors")), 1.0)
-    same = {f"{kohya}.lora_up.weight": up, f"{kohya}.lora_down.weight": down, f"{kohya}.dora_scale": magnitude[:, None]}
-    stock, _ = comfy.sd.load_lora_for_models(model, None, same, 1.0, 0.0)
+    file = {
+        f"{peft}.lora_B.weight": up,
+        f"{peft}.lora_A.weight": down,
+        f"{peft}.lora_magnitude_vector": magnitude[:, 0],
+    }
+    save_file({key: tensor.clone() for key, tensor in file.items()}, loras / "peft.safetensors")
+    same = {f"{kohya}.lora_up.weight": up, f"{kohya}.lora_down.weight": down, f"{kohya}.dora_scale": magnitude}
+    save_file(same, loras / "kohya.safetensors")
+    model, merged_model = load_own(), load_own()
+    weight = merged_model.model.diffusion_model.layers[1].feed_forward.w1.weight
+    changed = weight.detach() + up @ down
+    dora = magnitude * changed / changed.norm(dim=1, keepdim=True)
+    weight.data += strength * (dora - weight.data)
+    # on top of another change, that has been written into the weights, PEFT's model is still the one without it
+    sample(lora.apply(model, lora.load(model, write(loras / "style.safetensors", "comfyui")), 1.0))
+    ours = lora.apply(model, lora.load(model, str(loras / "peft.safetensors")), strength)
+    torch.testing.assert_close(sample(ours), sample(merged_model), atol=1e-3, rtol=1e-3)
+    ours = lora.apply(model, lora.load(model, str(loras / "kohya.safetensors")), strength)
+    stock, _ = comfy.sd.load_lora_for_models(model, None, same, strength, 0.0)
     assert torch.equal(sample(ours), sample(stock))
-    plain, _ = comfy.sd.load_lora_for_models(model, None, {k: x for k, x in same.items() if "dora" not in k}, 1.0, 0.0)
-    assert not torch.allclose(sample(ours), sample(plain), atol=1e-2)
+    assert not torch.allclose(sample(stock), sample(merged_model), atol=1e-2)
 
 
 def test_keys_that_match_nothing_stop_the_node_or_are_named(loras, caplog):

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig, save_model
-from lumina_next.nodes.adapter.lora.convert import WrongLora, convert
+from lumina_next.nodes.adapter.lora.convert import UnreadFormat, WrongLora, convert
 from lumina_next.nodes.adapter.lora.files import read_lora
 
 CONFIG = NextDiTConfig(dim=32, n_layers=2, n_heads=4, n_kv_heads=2, text_dim=24, ffn_dim=48)
@@ -185,11 +185,141 @@ def test_alpha_beside_the_tensors(tmp_path, rslora, expected):
     in_file = {"lora_adapter_metadata": json.dumps({f"transformer.{key}": value for key, value in said.items()})}
     save_file(file, tmp_path / "pytorch_lora_weights.safetensors", in_file)
     for name in ("adapter_model", "pytorch_lora_weights"):
-        weights, alpha = read_lora(tmp_path / f"{name}.safetensors")
-        assert alpha == expected
+        weights, config = read_lora(tmp_path / f"{name}.safetensors")
         torch.testing.assert_close(
-            change(convert(weights, SHAPES, alpha).weights, "layers.0.feed_forward.w2"), up @ down * expected / 4
+            change(convert(weights, SHAPES, config).weights, "layers.0.feed_forward.w2"), up @ down * expected / 4
         )
-    (tmp_path / "adapter_config.json").write_text(json.dumps(said | {"alpha_pattern": {"w2": 1}}))
-    with pytest.raises(ValueError, match="alpha_pattern"):
-        read_lora(tmp_path / "adapter_model.safetensors")
+
+
+FUSED = {"to_qkv": (("wq", "wk", "wv"), (32, 16, 16), "attn1"), "to_kv": (("wk_y", "wv_y"), (16, 16), "attn2")}
+
+
+@pytest.mark.parametrize("fused", FUSED)
+@pytest.mark.parametrize("spell", ["transformer.layers.1.{}.{}", "lora_unet_layers_1_{}_{}", "layers.1.{}.{}"])
+def test_a_lora_of_joined_layers_is_cut_into_theirs(fused, spell):
+    layers, rows, attention = FUSED[fused]
+    inner = SHAPES[f"layers.1.attention.{layers[0]}.weight"][1]
+    up, down = torch.randn(sum(rows), 3), torch.randn(3, inner)
+    name = spell.format(attention, fused)
+    file = {f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down, f"{name}.alpha": torch.tensor(1.5)}
+    converted = convert(file, SHAPES)
+    assert converted.modules == len(layers) and not converted.unmatched
+    for layer, piece in zip(layers, (up @ down / 2).split(rows), strict=True):
+        share = 0.5 if layer == "wq" else 1.0  # diffusers has the query once more, for the text
+        torch.testing.assert_close(change(converted.weights, f"layers.1.attention.{layer}"), share * piece)
+
+
+def test_what_cannot_be_cut_into_rows_is_refused():
+    file = {
+        "transformer.layers.1.attn1.to_qkv.lokr_w1": torch.ones(8, 8),
+        "transformer.layers.1.attn1.to_qkv.lokr_w2": torch.ones(8, 4),
+    }
+    with pytest.raises(
+        WrongLora, match="to_qkv is incomplete.*layers joined in one, whose 32×16×16 rows it cannot be cut"
+    ):
+        convert(file, SHAPES)
+
+
+def copies(kind: str, seed: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Parts of a change of a query of 32×32, and the change."""
+    draw = torch.Generator().manual_seed(seed)
+    a, b, c, d = (torch.randn(shape, generator=draw) for shape in ((32, 3), (3, 32), (32, 3), (3, 32)))
+    if kind == "loha":
+        parts = {"hada_w1_a": a, "hada_w1_b": b, "hada_w2_a": c, "hada_w2_b": d, "alpha": torch.tensor(6.0)}
+        return parts, 2 * (a @ b) * (c @ d)
+    if kind == "lokr":
+        w1, w2 = a[:4, :2], b[:, :16].repeat(3, 1)[:8]
+        return {"lokr_w1": w1, "lokr_w2": w2}, torch.kron(w1, w2)
+    return {"diff": a @ b}, a @ b
+
+
+@pytest.mark.parametrize("kind", ["loha", "lokr", "diff"])
+@pytest.mark.parametrize("both", [True, False])
+def test_the_mean_of_other_changes_of_the_two_queries_is_a_difference(kind, both):
+    file, expected = {}, 0
+    for seed, name in enumerate(THEIRS["layers.1.attention.wq"][: 1 + both]):
+        parts, made = copies(kind, seed)
+        file |= {f"transformer.{name}.{part}": tensor for part, tensor in parts.items()}
+        expected = expected + made / 2
+    converted = convert(file, SHAPES)
+    assert (
+        set(converted.weights) == {"diffusion_model.layers.1.attention.wq.diff"}
+        and "mean is used" in converted.report()
+    )
+    torch.testing.assert_close(
+        converted.weights["diffusion_model.layers.1.attention.wq.diff"], expected, atol=1e-4, rtol=1e-4
+    )
+
+
+def test_changes_without_a_mean_are_refused():
+    file = {
+        f"transformer.{n}.set_weight": torch.full((32, 32), float(i))
+        for i, n in enumerate(THEIRS["layers.1.attention.wq"])
+    }
+    with pytest.raises(WrongLora, match="attn1.to_q and .*attn2.to_q change one weight differently"):
+        convert(file, SHAPES)
+
+
+UNREAD = {
+    "vera_lambda_b": "PEFT's VERA",
+    "boft_R": "PEFT's BOFT",
+    "oft_R.weight": "PEFT's OFT",
+    "ia3_l": "PEFT's IA3",
+    "on_input": "LyCORIS' IA3",
+    "fourierft_spectrum": "PEFT's FOURIERFT",
+    "base_layer.weight": "whole weights or biases",
+    "weight": "whole weights or biases",
+}
+
+
+@pytest.mark.parametrize("part", UNREAD)
+def test_formats_that_are_not_read_are_named(part):
+    w2 = "base_model.model.layers.0.feed_forward.w2"
+    with pytest.raises(UnreadFormat, match=f"it holds {UNREAD[part]}.*{w2}.{part}"):
+        convert({f"{w2}.{part}": torch.ones(32)}, SHAPES)
+    up, down = factors("layers.0.feed_forward.w1")
+    file = {"layers.0.feed_forward.w1.lora_B.weight": up, "layers.0.feed_forward.w1.lora_A.weight": down}
+    converted = convert(file | {f"{w2}.{part}": torch.ones(32)}, SHAPES)
+    assert converted.unmatched == [f"{w2}.{part}"]
+    assert f"hold {UNREAD[part]}" in converted.report() and "not read" in converted.report()
+
+
+@pytest.mark.parametrize("part", ["lora_E", "ranknum", "oft_R.weight", "lora_monteclora_x"])
+def test_a_module_is_not_changed_by_half_of_what_a_file_says_of_it(part):
+    up, down = factors("layers.0.feed_forward.w1")
+    name = "layers.0.feed_forward.w1"
+    file = {f"{name}.lora_B.weight": up, f"{name}.lora_A.weight": down, f"{name}.{part}": torch.ones(3)}
+    with pytest.raises(UnreadFormat, match=f"{name}.{part}"):
+        convert(file, SHAPES)
+
+
+CONTRADICTORY = {
+    "two adapters": ({"lora_A.one.weight": (3, 48), "lora_A.two.weight": (3, 48)}, "lora_down.weight twice"),
+    "two kinds": ({"diff": (32, 48), "set_weight": (32, 48)}, "difference and new weight at once"),
+    "alpha alone": ({"alpha": ()}, "nothing that makes a change"),
+    "many alphas": (
+        {"lora_up.weight": (32, 3), "lora_down.weight": (3, 48), "alpha": (3,)},
+        "alpha is 3, expected one number",
+    ),
+    "no rank": ({"lora_up.weight": (32, 0), "lora_down.weight": (0, 48)}, "32×0"),
+    "a kernel": ({"lora_up.weight": (32, 3, 1, 1), "lora_down.weight": (3, 48, 3, 3)}, "32×432, the model has 32×48"),
+    "middle": ({"lora_up.weight": (32, 3), "lora_down.weight": (3, 48), "lora_mid.weight": (3, 3, 3, 3)}, "3×3×1×1"),
+    "reshape": ({"lora_up.weight": (32, 3), "lora_down.weight": (3, 48), "reshape_weight": (2,)}, "reshape_weight"),
+    "magnitudes": (
+        {"lora_up.weight": (32, 3), "lora_down.weight": (3, 48), "dora_scale": (31, 1)},
+        "magnitudes of 31×1",
+    ),
+    "butterflies": ({"oft_blocks": (5, 8, 4, 4)}, "do not divide"),
+    "blocks": ({"oft_blocks": (7, 4, 4)}, "28×48, the model has 32×48"),
+    "glora": ({"a1.weight": (9, 2), "a2.weight": (2, 9), "b1.weight": (32, 2), "b2.weight": (2, 48)}, "48 inputs"),
+    "half a lokr": ({"lokr_w1": (4, 6)}, "lokr_w2_a? ?is missing|lokr_w2_b is missing"),
+    "scalar": ({"lora_up.weight": (), "lora_down.weight": ()}, "incomplete or contradictory"),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTORY)
+def test_parts_that_do_not_fit_are_a_sentence(case):
+    parts, says = CONTRADICTORY[case]
+    with pytest.raises(WrongLora, match=says) as error:
+        convert({f"layers.0.feed_forward.w2.{part}": torch.ones(shape) for part, shape in parts.items()}, SHAPES)
+    assert "layers.0.feed_forward.w2" in str(error.value)

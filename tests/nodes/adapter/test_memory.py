@@ -6,14 +6,18 @@ import comfy.model_management
 import comfy.ops
 import pytest
 import torch
+from comfy.ldm.modules import attention
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lumina_next.benchmarks.shared.peak import PeakMemory
+from lumina_next.nextdit.call import Call
 from lumina_next.nextdit.config import PRESETS, NextDiTConfig
+from lumina_next.nextdit.models.multiview import Views
 from lumina_next.nodes.adapter.models import multiview
 from lumina_next.nodes.adapter.models.image import IMAGE_MODEL, LuminaNext, LuminaNextConfig
 from lumina_next.nodes.adapter.models.multiview import LuminaNextMultiView, LuminaNextMultiViewConfig
 from lumina_next.nodes.adapter.models.views import IMAGE
+from lumina_next.tests.support.pretended_gpu import pretended
 
 PIXELS = NextDiTConfig(
     dim=512, n_layers=8, n_heads=8, n_kv_heads=4, text_dim=384, in_channels=3, out_channels=3, patch_size=4
@@ -32,13 +36,15 @@ SHAPES = (
     (1, 512, 512),
 )
 
+FUSED = Call(attend=lambda q, k, v, mask: torch.empty_like(q))
+
 
 def peak(model, config, batch, height, width, dtype):
     """Count what one call of the network allocates; attention as fused kernels do it, which keep no scores."""
     x = torch.empty(batch, config.in_channels, height, width, device="cuda", dtype=dtype)
     text = torch.empty(batch, 128, config.text_dim, device="cuda", dtype=dtype)
     with PeakMemory() as memory:
-        model.velocity(x, torch.empty(batch, device="cuda"), text, attend=lambda q, k, v, mask: torch.empty_like(q))
+        model.velocity(x, torch.empty(batch, device="cuda"), text, call=FUSED)
     return memory.peak
 
 
@@ -50,14 +56,7 @@ def peak_of_views(model, config, sets, views, side, image, dtype):
     text = torch.empty(sets, 128, config.text_dim, device="cuda", dtype=dtype)
     azimuth = torch.empty(sets, views, device="cuda")
     with PeakMemory() as memory:
-        model.velocity(
-            x,
-            torch.empty(sets, device="cuda"),
-            azimuth,
-            text,
-            image=seen,
-            attend=lambda q, k, v, mask: torch.empty_like(q),
-        )
+        model.velocity(Views(x, azimuth, seen), torch.empty(sets, device="cuda"), text, call=FUSED)
     return memory.peak
 
 
@@ -78,6 +77,42 @@ def test_the_estimate_is_within_a_quarter_of_the_peak(name, dtype, monkeypatch, 
             record_property(f"{shape} counted, MiB", round(counted, 1))
             record_property(f"{shape} estimate, MiB", round(estimate, 1))
             assert 0.75 < estimate / counted < 1.25, f"{shape}: {estimate:.1f} of {counted:.1f} MiB"
+
+
+GIB = 2**30
+"""What a call at 2048² with guidance may take beside the weights: math attention alone would take 64 for its scores."""
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["whole text", "padded text"])
+@pytest.mark.parametrize(
+    "capability, dtype, limit",
+    [
+        ((7, 5), torch.float32, 6),
+        ((8, 6), torch.float32, 6),
+        ((9, 0), torch.float32, 6),
+        ((8, 6), torch.bfloat16, 3),
+        ((9, 0), torch.bfloat16, 3),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("where", ["ComfyUI", "PyTorch"])
+def test_attention_keeps_no_scores_on_any_card(where, capability, dtype, limit, masked, monkeypatch, record_property):
+    monkeypatch.setattr(attention, "optimized_attention", attention.attention_pytorch)  # core's choice on such a card
+    settings = LuminaNextConfig({"image_model": IMAGE_MODEL, **asdict(PRESETS["2B"]), "n_layers": 2})
+    settings.set_inference_dtype(dtype, None)
+    settings.custom_operations = comfy.ops.disable_weight_init
+    with pretended(capability) as card, torch.no_grad():
+        network = LuminaNext(settings, device="cuda").diffusion_model
+        x, t = torch.empty(2, 4, 256, 256, device="cuda", dtype=dtype), torch.empty(2, device="cuda")
+        text = torch.empty(2, 128, 2048, device="cuda", dtype=dtype)
+        mask = torch.empty(2, 128, device="cuda", dtype=torch.long) if masked else None
+        with PeakMemory() as memory:
+            if where == "ComfyUI":
+                network(x, t, text, mask, None, {})
+            else:
+                network.velocity(x, t, text, mask)
+    record_property("GiB", round(memory.peak / GIB, 2))
+    assert memory.peak < limit * GIB and set(card.chosen) <= {"flash", "efficient"} and len(card.chosen) == 4
 
 
 # (sets, views, side of a view's latent, whether with an image): the guidance pair is two sets

@@ -285,6 +285,25 @@ def test_latents_with_the_wrong_channels_or_nan(patcher):
         sample(patcher, latent=latent)
 
 
+@pytest.mark.parametrize("fill", [0.0, 1.0], ids=["empty", "full"])
+@pytest.mark.parametrize("shape", [(4, 12, 16), (1, 4, 1, 12, 16), (1, 4, 3, 12, 16)])
+def test_latents_of_another_number_of_dimensions(patcher, shape, fill):
+    with pytest.raises(
+        ValueError, match=rf"latent has {len(shape)} dimensions, \({shape[0]}, .*takes 4: batch, channels"
+    ):
+        sample(patcher, latent=torch.full(shape, fill))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 16), (13, 1)])
+def test_latents_of_one_row_or_column(tmp_path, size):
+    config = NextDiTConfig(
+        dim=32, n_layers=1, n_heads=2, n_kv_heads=1, text_dim=24, in_channels=3, out_channels=3, patch_size=4
+    )
+    save_model(NextDiT(config), tmp_path / "pixels.safetensors")
+    patcher = loading.load(tmp_path / "pixels.safetensors")
+    assert sample(patcher, latent=torch.zeros(1, 3, *size)).isfinite().all()
+
+
 def test_three_channel_models_work_on_pixels(tmp_path):
     import comfy.latent_formats
 

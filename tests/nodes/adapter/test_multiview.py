@@ -8,7 +8,7 @@ from comfy.patcher_extension import WrappersMP
 from safetensors.torch import save_file
 
 from lumina_next.nextdit import ContextDrop, RopeScaling, load_model, save_model
-from lumina_next.nextdit.layers.rope import scale_factor
+from lumina_next.nextdit.layers.rope_scaling import scale_factor
 from lumina_next.nodes.adapter.lora import apply as lora
 from lumina_next.nodes.adapter.models import loading
 from lumina_next.nodes.adapter.models.views import with_views

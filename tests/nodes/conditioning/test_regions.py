@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from comfy.patcher_extension import WrappersMP
 
-from lumina_next.nextdit.layers.attention import sdpa
+from lumina_next.nextdit.call import Call
+from lumina_next.nextdit.layers.attend import sdpa
 from lumina_next.nextdit.regions import Region, Regions
-from lumina_next.nodes.adapter.patches.regions import area_mask
+from lumina_next.nextdit.span import Span
+from lumina_next.nodes.adapter.patches.regions import KEY, MASKS, area_mask
 from lumina_next.nodes.conditioning.grid_mask import GridMask
 from lumina_next.nodes.conditioning.regional_prompt import RegionalPrompt
 from lumina_next.tests.support.core_models import CORE
@@ -51,26 +53,26 @@ def test_the_network_computes_nextdits_regions_for_every_picture_of_a_batch():
     positive = add(prompt(6), prompt(3, 2), half("left", (7, 9)), strength=0.5, global_weight=0.25)
     positive = add(positive, prompt(5, 3), torch.rand(2, 30, 10), end_percent=0.5)  # a mask a picture
     _, seen = calls_of(model, positive, size=(11, 14), steps=3, batch=2)
-    regional = [call for call in seen if "regions" in call[4]]
+    regional = [call for call in seen if KEY in call[4]]
     assert len(regional) == len(seen) // 2 == 3  # the negative prompt runs on its own
     for x, t, context, mask, kwargs in regional:
         sizes = (6, 3, 5)
-        assert context.shape[:2] == (2, sum(sizes)) and kwargs["region_masks"].shape == (2, 2, 11, 14)
-        regions = Regions(6, (Region(3, 0.5, 0.25), Region(5, end=0.5)))
-        weights = regions.weights(kwargs["region_masks"], t, 2)
+        assert context.shape[:2] == (2, sum(sizes)) and kwargs[MASKS].shape == (2, 2, 11, 14)
+        regions = Regions(6, (Region(3, 0.5, 0.25), Region(5, span=Span(0.0, 0.5))))
+        weights = regions.weights(kwargs[MASKS], t, 2)
         network = model.model.diffusion_model
         with torch.no_grad():
             expected = network.velocity(
-                x, t, context, mask, cross=regions.cross(weights, sdpa), pooled=context[:, :6].mean(1)
+                x, t, context, mask, Call(cross=regions.cross(weights, sdpa), pooled=context[:, :6].mean(1))
             )
             torch.testing.assert_close(-network(x, 1 - t, context, mask, **kwargs), expected, atol=1e-5, rtol=1e-4)
-    limits = [call[4]["regions"].regions[1] for call in regional]
-    assert all(region.start == -float("inf") and region.end == 0.5 for region in limits)
+    limits = [call[4][KEY].regions[1] for call in regional]
+    assert all(region.span == Span(0.0, 0.5) for region in limits)
 
 
 def test_masks_of_any_size_are_averaged_to_the_latent():
     _, seen = calls_of(load_own(), add(prompt(6), prompt(3, 2), half("left", (3, 6))), size=(10, 12), steps=1)
-    (masks,) = [kwargs["region_masks"] for *_, kwargs in seen if "regions" in kwargs]
+    (masks,) = [kwargs[MASKS] for *_, kwargs in seen if KEY in kwargs]
     expected = torch.zeros(1, 1, 10, 12)
     expected[..., :6] = 1.0
     torch.testing.assert_close(masks, expected)
@@ -110,11 +112,11 @@ def test_ranges_follow_a_shift_and_the_first_and_last_step_belong_to_them():
     both = add(first, prompt(5, 3), half("left"), start_percent=0.5)
     _, seen = calls_of(shifted, both, steps=8)
     for _, t, *_, kwargs in seen:
-        if "regions" in kwargs:
-            heard = kwargs["regions"].weights(kwargs["region_masks"], t, 2)[0, 1:].amax(-1).tolist()
+        if KEY in kwargs:
+            heard = kwargs[KEY].weights(kwargs[MASKS], t, 2)[0, 1:].amax(-1).tolist()
             assert heard == ([1.0, 0.0] if t[0] < 0.2 - 1e-6 else [0.0, 1.0])  # half way lies at sigma 0.8
     always = add(prompt(6), prompt(3, 2))
-    (regions,) = [kwargs["regions"] for *_, kwargs in calls_of(shifted, always, steps=1)[1] if "regions" in kwargs]
+    (regions,) = [kwargs[KEY] for *_, kwargs in calls_of(shifted, always, steps=1)[1] if KEY in kwargs]
     assert regions.weights(torch.ones(1, 1, 2, 2), torch.tensor([0.0, 1.0]), 2).flatten().tolist() == [0, 1, 0, 1]
 
 
@@ -141,7 +143,7 @@ def test_conditioning_nodes_after_it_keep_the_regions(stock):
     (rest,) = stock.ConditioningSetTimestepRange().set_range(prompt(6), 0.5, 1.0)
     (both,) = stock.ConditioningCombine().combine(ranged, rest)
     _, seen = calls_of(model, both, steps=4)
-    assert {("regions" in kwargs, bool(t[0] < 0.49)) for _, t, *_, kwargs in seen if kwargs or t[0] > 0.51} >= {
+    assert {(KEY in kwargs, bool(t[0] < 0.49)) for _, t, *_, kwargs in seen if kwargs or t[0] > 0.51} >= {
         (True, True),
         (False, False),
     }
@@ -161,15 +163,15 @@ def test_two_regional_conditionings_of_equal_parts_share_a_batch_and_others_do_n
 def test_the_area_of_a_stock_node_around_it_cuts_its_masks_too(stock):
     (cut,) = stock.ConditioningSetAreaPercentage().append(two_regions(), 0.5, 1.0, 0.5, 0.0, 1.0)
     _, seen = calls_of(load_own(), cut, size=(16, 16), steps=1)
-    x, _, _, _, kwargs = next(call for call in seen if "regions" in call[4])
+    x, _, _, _, kwargs = next(call for call in seen if KEY in call[4])
     assert x.shape[-2:] == (16, 8)
-    assert kwargs["region_masks"].mean((-1, -2)).tolist() == [[0.0, 1.0]]  # the right half only
+    assert kwargs[MASKS].mean((-1, -2)).tolist() == [[0.0, 1.0]]  # the right half only
 
 
 def test_the_negative_prompt_modulates_its_own_pass():
     model = load_own()
     _, seen = calls_of(model, two_regions(), steps=1)
-    (x, t, context, mask, kwargs) = next(call for call in seen if "regions" not in call[4])
+    (x, t, context, mask, kwargs) = next(call for call in seen if KEY not in call[4])
     pooled = []
     hook = model.model.diffusion_model.cap_embedder.register_forward_pre_hook(lambda _, args: pooled.append(args[0]))
     with torch.no_grad():
@@ -192,11 +194,11 @@ def test_a_negative_as_in_the_reference_attends_everywhere_and_is_modulated_by_t
     negative = add(prompt(6), prompt(4, 8), maths="reference")
     _, seen = calls_of(model, two_regions(maths="reference"), negative=negative, steps=1)
     network, pooled = model.model.diffusion_model, []
-    x, t, context, mask, kwargs = next(call for call in seen if len(call[4]["regions"].regions) == 1)
+    x, t, context, mask, kwargs = next(call for call in seen if len(call[4][KEY].regions) == 1)
     hook = network.cap_embedder.register_forward_pre_hook(lambda _, args: pooled.append(args[0]))
     with torch.no_grad():
         got = -network(x, 1 - t, context, mask, **kwargs)
-        expected = network.velocity(x, t, prompt(4, 8)[0][0], pooled=prompt(6)[0][0].mean(1))
+        expected = network.velocity(x, t, prompt(4, 8)[0][0], call=Call(pooled=prompt(6)[0][0].mean(1)))
     hook.remove()
     torch.testing.assert_close(pooled[0], prompt(6)[0][0].mean(1))
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
@@ -237,7 +239,7 @@ def test_a_second_pass_at_another_size_fits_the_same_regions_to_its_latent():
     larger = F.interpolate(first, (24, 40))
     second, seen_again = calls_of(model, positive, latent=larger, denoise=0.5, steps=2)
     for calls, size in ((seen, (16, 16)), (seen_again, (24, 40))):
-        for masks in [kwargs["region_masks"] for *_, kwargs in calls if "regions" in kwargs]:
+        for masks in [kwargs[MASKS] for *_, kwargs in calls if KEY in kwargs]:
             assert torch.equal(masks, torch.stack([half(side, size) for side in ("left", "right")], dim=1))
     assert min(float(t) for _, t, *_ in seen_again) > 0.3  # half of the way only
     again = {"latent": larger, "denoise": 0.5}

@@ -104,7 +104,7 @@ def test_our_network_gets_what_nextdit_computes(tmp_path):
         seen.clear()
         sample(patched, steps=3)
         x, t, (context, mask, *_), kwargs = seen[1]
-        assert kwargs["drop"] == drop and kwargs["dropping"] == drop.layers(t, 3) == 2
+        assert kwargs["drop"] == drop and kwargs["dropped_layers"] == drop.layers(t, 3) == 2
         with torch.no_grad():
             again = model.model.diffusion_model(x, 1 - t, context, mask, **kwargs)
             plain = NextDiT.forward(model.model.diffusion_model, x, t, context, mask, drop=drop)
@@ -132,8 +132,8 @@ def test_the_range_follows_a_shift_that_is_set_after_the_node():
     dropped = drop_context(load_own(), ALWAYS, 0.0, 0.5)
     (shifted,) = ModelSamplingAuraFlow().patch_aura(dropped, 4.0)
     sample(spied(shifted, WrappersMP.DIFFUSION_MODEL, look), steps=8)
-    assert all(dropping == (sigma >= 0.8) for sigma, dropping in calls)  # half way lies at sigma 0.8 with shift 4
-    assert {dropping for _, dropping in calls} == {True, False}
+    assert all(drops == (sigma > 0.8) for sigma, drops in calls)  # half way lies at sigma 0.8 with shift 4
+    assert {drops for _, drops in calls} == {True, False}
 
 
 @pytest.mark.parametrize("backend", ["attention_pytorch", "attention_sub_quad", "attention_split", "attention_basic"])

@@ -10,7 +10,7 @@ from comfy.patcher_extension import WrappersMP
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig, RopeScaling, load_model, save_model
-from lumina_next.nextdit.layers.rope import DEFAULT, METHODS
+from lumina_next.nextdit.layers.rope_scaling import DEFAULT, METHODS
 from lumina_next.nodes.adapter.host.core_rope import axis_frequencies
 from lumina_next.nodes.adapter.models import loading
 from lumina_next.nodes.adapter.models.conditioning import text_conds
@@ -211,7 +211,8 @@ def test_an_embedder_that_another_node_replaced_is_refused():
 
 
 def test_the_training_size_is_the_models(model):
-    assert scale_rope(model, "time_aware")[1].train_tokens == 64
+    z_image = model.model.model_config.unet_config.get("z_image_modulation", False)
+    assert scale_rope(model, "time_aware")[1].train_tokens == (128 if z_image else 64)
     assert scale_rope(model, "time_aware", 2048)[1].train_tokens == 128
     with pytest.raises(
         ValueError, match="train_size is 96 pixels, which are 6 tokens of 16 pixels; expected at least 1"

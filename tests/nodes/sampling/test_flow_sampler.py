@@ -223,7 +223,7 @@ def test_dopri5_takes_only_the_ends_of_the_sigmas(patcher, noise):
 
 
 def test_unknown_method():
-    with pytest.raises(ValueError, match="Unknown method 'lms'"):
+    with pytest.raises(ValueError, match="unknown solver 'lms'"):
         FlowSampler.execute("lms")
 
 

@@ -1,4 +1,4 @@
-"""Stage 1, `python -m lumina_next.training.data.emoji.prepare`: download, draw and sort the data; the same files on every run."""
+"""Stage 1, `python -m lumina_next.training.data.emoji.prepare`: download, draw and sort the data."""
 
 import argparse
 import hashlib

@@ -1,4 +1,4 @@
-"""Stage 4, `python -m lumina_next.training.data.emoji.publish`: what demo/ holds beside the weights, from the prepared data."""
+"""Stage 4, `python -m lumina_next.training.data.emoji.publish`: what demo/ holds beside the weights."""
 
 import argparse
 import json
@@ -41,7 +41,7 @@ def publish(cache: Path, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=default_cache())
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "demo")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[3] / "demo")
     arguments = parser.parse_args()
     publish(arguments.cache, arguments.out)
 

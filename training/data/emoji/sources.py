@@ -40,7 +40,7 @@ def pictures(folder: Path) -> dict[str, str]:
     icons = json.loads((folder / "icons.json").read_text("utf-8"))
     codes = json.loads((folder / "chars.json").read_text("utf-8"))
     size = icons["width"], icons["height"]
-    found = {}
+    found: dict[str, str] = {}
     for code, name in sorted(codes.items()):
         points = code.split("-")
         if SKIN_TONES & set(points) or name not in icons["icons"] or name.startswith("flag"):

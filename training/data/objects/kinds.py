@@ -183,10 +183,10 @@ def house(chance: Random, colours: Colours) -> Solid:
     solid.box((depth, width, height), (0, 0, height / 2), wall)
     if along:  # the ridge runs from front to back, and the gables are walls
         solid.hull([(s, t, height) for s in (-x, x) for t in (-y, y)] + [(s, 0, height + peak) for s in (-x, x)], wall)
-        ridge = [(s, 0, height + peak + 0.05) for s in (-x - over, x + over)]
+        ridge = [(s, 0.0, height + peak + 0.05) for s in (-x - over, x + over)]
     else:
         solid.hull([(s, t, height) for s in (-x, x) for t in (-y, y)] + [(0, t, height + peak) for t in (-y, y)], wall)
-        ridge = [(0, t, height + peak + 0.05) for t in (-y - over, y + over)]
+        ridge = [(0.0, t, height + peak + 0.05) for t in (-y - over, y + over)]
     for sign in (-1, 1):
         if along:
             eaves = [(s, sign * (y + over), height - 0.08) for s in (-x - over, x + over)]
@@ -212,8 +212,8 @@ def ship(chance: Random, colours: Colours) -> Solid:
     size, height = chance.uniform(0.65, 0.9), chance.uniform(0.32, 0.45)
     solid = Solid()
     deck = [(-half, -side), (-half, side), (half * 0.45, side), (half * 0.45, -side)]
-    keel = [(x * 0.9, y * 0.6, 0) for x, y in deck] + [(half * 0.75, 0, 0)]
-    solid.hull([(x, y, depth) for x, y in deck] + [(half, 0, depth + 0.12)] + keel, hull)
+    keel = [(x * 0.9, y * 0.6, 0.0) for x, y in deck] + [(half * 0.75, 0.0, 0.0)]
+    solid.hull([(x, y, depth) for x, y in deck] + [(half, 0.0, depth + 0.12)] + keel, hull)
     solid.hull([(x * 0.97, y * 0.9, depth + z) for x, y in deck for z in (-0.02, 0.03)], WOOD)
     x, top = -half * 0.45, depth + height
     solid.box((size, side * 1.4, height), (x, 0, depth + height / 2), cabin)

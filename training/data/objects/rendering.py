@@ -58,11 +58,9 @@ class Renderer:
     def _window(self, axes: np.ndarray) -> tuple[int, int, int, int]:
         """Return the pixels that the solid lies in: first column, end column, first row, end row."""
         towards, right, up = axes @ self._corners.T
-        ends = []
-        for side in (right, -up):
-            pixels = (side / (DISTANCE - towards) / HALF_FRAME + 1) / 2 * self.size
-            ends += [int(np.floor(pixels.min())), int(np.ceil(pixels.max()))]
-        return tuple(ends)
+        across, down = ((side / (DISTANCE - towards) / HALF_FRAME + 1) / 2 * self.size for side in (right, -up))
+        left, first = int(np.floor(across.min())), int(np.floor(down.min()))
+        return left, int(np.ceil(across.max())), first, int(np.ceil(down.max()))
 
     def _rays(self, left: int, right: int, top: int, bottom: int) -> np.ndarray:
         """Return rays (R, 3) float32 through the samples of those pixels, in the camera's axes, row by row."""

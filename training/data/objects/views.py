@@ -1,4 +1,4 @@
-"""Multi-view data, `python -m lumina_next.training.data.objects.views`: coloured objects from all sides, the same on every run.
+"""Multi-view data, `python -m lumina_next.training.data.objects.views`: coloured objects from all sides.
 
 All made by this code from primitives, nothing downloaded. Written into the cache folder, for `size` 64:
 

@@ -1,0 +1,1 @@
+"""Quality and time against the context dropped: `python -m lumina_next.benchmarks.context_drop`."""

@@ -1,0 +1,1 @@
+"""Schedules measured on a flow, and where a flow is hard to integrate."""

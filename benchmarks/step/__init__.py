@@ -1,0 +1,1 @@
+"""Time a step of the network against diffusers': `python -m lumina_next.benchmarks.step`."""

@@ -1,0 +1,101 @@
+"""The image sizes that a model is at home with: what is asked for, what its file says, what its makers say.
+
+One rule for everyone who scales positions; it knows no default, since a wrong size spoils pictures in silence.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .layers.rope_scaling import scale_factor
+
+METADATA_KEY = "train_tokens"
+LEAST = 7  # RoPE scaling compares the training size with 2π
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the makers of a family of models say of its sizes: the largest square in pixels, and where they say it.
+
+    With `any_aspect` every image of that area or less is native, however long; else no side may be longer than the
+    square's. Smaller images are native too: positions of theirs are among those of larger ones.
+    """
+
+    name: str
+    pixels: int
+    any_aspect: bool
+    source: str
+
+
+FAMILIES = {
+    "lumina_next": Family("Lumina-Next", 1024, False, "arXiv 2406.18583, section 2.3; demos of the reference code"),
+    "lumina_image_2": Family("Lumina-Image-2.0", 1024, False, "arXiv 2503.21758; README of Lumina-Image-2.0"),
+    # Z-Image-Turbo has the same weights by name and shape, so nothing in a file tells it from the base model. Its
+    # makers' demo goes to 1536 × 1536 and 2048 × 1152; whoever wants scaling from there on asks for 1536.
+    "z_image": Family("Z-Image", 2048, True, "README of Tongyi-MAI/Z-Image: 512² to 2048² in area, any aspect ratio"),
+    "ming_image": Family("Ming-Image", 2048, False, "the standard size in ComfyUI's own workflow"),
+}
+
+
+@dataclass(frozen=True)
+class NativeSize:
+    """Where a model's native sizes end: `tokens` per side of the largest square, `any_aspect` as in `Family`."""
+
+    tokens: int
+    any_aspect: bool = False
+
+    def factor(self, grid: tuple[int, int], per_axis: bool = False) -> float | tuple[float, ...] | None:
+        """Return how many times past its native size a grid of (rows, columns) tokens is, None within it.
+
+        One number by area, or one an axis, as `scale_factor` has them.
+        """
+        if self.any_aspect and math.prod(grid) <= self.tokens**2:
+            return None
+        factor = scale_factor(grid, self.tokens, per_axis)
+        return None if factor in (1.0, (1.0, 1.0)) else factor
+
+
+def train_tokens(metadata: Mapping[str, str] | None) -> int | None:
+    """Return the tokens per side in a safetensors file's metadata, None if it has none. ValueError if it is no size."""
+    text = (metadata or {}).get(METADATA_KEY)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()) or int(text) < LEAST:
+        raise ValueError(
+            f"the file's metadata says {METADATA_KEY} = {text!r}; expected a whole number of tokens per side, "
+            f"{LEAST} or more. Write the file again without it, or with the right one"
+        )
+    return int(text)
+
+
+def native_size(
+    family: str | None, token_pixels: int, told: int | None = None, asked: int = 0, option: str = "train_size"
+) -> NativeSize:
+    """Return a model's native size: `asked` in pixels (0 for none), else `told` in tokens, else its family's.
+
+    `family` is a key of FAMILIES, None where the makers say nothing (models in pixel space come in any size);
+    `token_pixels` is the width of a token in pixels, `told` what `train_tokens` read, `option` what people set `asked`
+    by. Raises ValueError for a size too small, and if nothing is known.
+    """
+    known = FAMILIES.get(family or "")
+    any_aspect = known is not None and known.any_aspect
+    if asked:
+        tokens = round(asked / token_pixels)
+        if tokens < LEAST:
+            raise ValueError(
+                f"{option} is {asked} pixels, which are {tokens} tokens of {token_pixels} pixels; expected at least "
+                f"{LEAST * token_pixels} pixels: the size that the model was trained on"
+            )
+        return NativeSize(tokens, any_aspect)
+    if told:
+        return NativeSize(told, any_aspect)
+    if known is None:
+        raise ValueError(
+            f"this model's file does not say on which image size it was trained: set {option} to that size, in pixels"
+        )
+    return NativeSize(known.pixels // token_pixels, any_aspect)
+
+
+def own_family(in_channels: int, multiview: bool = False) -> str | None:
+    """Return the key in FAMILIES of a Next-DiT of ours by the channels it works on, None where its file has to say."""
+    return None if in_channels == 3 or multiview else "lumina_next"

@@ -1,0 +1,1 @@
+"""Doors into ComfyUI: attention, positions, inputs."""

@@ -1,0 +1,25 @@
+"""Weights off the disk: by ComfyUI where it can, whose tensors dynamic VRAM reads straight from the file."""
+
+from pathlib import Path
+
+import comfy.utils
+
+from ....nextdit.files import PICKLES, StateDict, read_header, read_weights, shards
+
+
+def read(file: Path) -> tuple[StateDict, list[dict[str, str]]]:
+    """Read the tensors of a file or of all shards that an index names, and the metadata of each.
+
+    Pickles are read by nextdit, which runs nothing that is in them. Raises FileNotFoundError or ValueError.
+    """
+    parts = shards(file)
+    if any(part.suffix in PICKLES for part in parts):
+        return read_weights(file), [{}]
+    read_header(file)  # names a damaged file
+    weights: StateDict = {}
+    metadata = []
+    for part in parts:
+        tensors, found = comfy.utils.load_torch_file(str(part), safe_load=True, return_metadata=True)
+        weights |= tensors
+        metadata.append(found or {})
+    return weights, metadata

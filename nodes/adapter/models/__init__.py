@@ -1,0 +1,1 @@
+"""The networks as ComfyUI's own kind of model."""

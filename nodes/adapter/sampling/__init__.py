@@ -1,0 +1,1 @@
+"""Solvers, schedules and guidance for ComfyUI's samplers."""

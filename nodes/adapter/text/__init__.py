@@ -1,0 +1,1 @@
+"""Text encoders as ComfyUI's CLIP."""

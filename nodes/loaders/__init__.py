@@ -1,0 +1,1 @@
+"""Models, text encoders and LoRA from files."""

@@ -1,0 +1,67 @@
+"""Options as data: a method with its name, words and parameters, from which node, command line and help are made."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number that shapes a method.
+
+    Any value strictly between `above` and `below` is valid, with `closed` the limits too; `minimum`, `maximum` and
+    `step` are the sensible range for a slider or a widget.
+    """
+
+    name: str
+    default: float
+    minimum: float
+    maximum: float
+    step: float
+    tooltip: str
+    above: float = 0.0
+    below: float = math.inf
+    closed: bool = False
+
+    def check(self, value: object) -> float:
+        """Return `value` as a float; ValueError when it is no number or out of range."""
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if number and self.above < float(value) < self.below:  # type: ignore[arg-type]
+            return float(value)  # type: ignore[arg-type]
+        if number and self.closed and float(value) in (self.above, self.below):  # type: ignore[arg-type]
+            return float(value)  # type: ignore[arg-type]
+        raise ValueError(f"{self.name} must be {self.range}, got {value!r}; try {self.default:g}")
+
+    @property
+    def range(self) -> str:
+        """Say which values are valid."""
+        if self.below == math.inf:
+            return f"a finite number above {self.above:g}"
+        return ("from {:g} to {:g}" if self.closed else "a finite number between {:g} and {:g}").format(
+            self.above, self.below
+        )
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named choice, what a user is told of it, and the parameters that shape it."""
+
+    name: str
+    tooltip: str
+    parameters: tuple[Parameter, ...] = ()
+
+    def check(self, given: Mapping[str, object]) -> dict[str, float]:
+        """Return every parameter's value, defaults filled in; ValueError for unknown names and bad values."""
+        known = {p.name: p for p in self.parameters}
+        if unknown := sorted(set(given) - set(known)):
+            takes = ", ".join(known) or "none"
+            raise ValueError(f"{self.name} has no parameter {', '.join(unknown)}; it takes: {takes}")
+        return {name: p.check(given.get(name, p.default)) for name, p in known.items()}
+
+
+def pick(kind: str, name: str, known: Iterable[str]) -> None:
+    """Raise ValueError, naming what is known of a kind of method, unless `name` is."""
+    names = list(known)
+    if name not in names:
+        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(names)}")

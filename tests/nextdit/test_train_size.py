@@ -1,0 +1,53 @@
+"""The one rule for a model's native size, and what lies within it."""
+
+import math
+
+import pytest
+
+from lumina_next.nextdit.train_size import FAMILIES, NativeSize, native_size, own_family, train_tokens
+
+
+def test_what_is_asked_for_comes_before_the_file_and_the_file_before_the_family():
+    assert native_size("lumina_next", 16, told=32, asked=2048) == NativeSize(128)
+    assert native_size("lumina_next", 16, told=32) == NativeSize(32)
+    assert native_size("lumina_next", 16) == NativeSize(64)
+    assert native_size(None, 4, told=16) == NativeSize(16)
+
+
+def test_the_sizes_that_makers_name():
+    sides = {"lumina_next": 1024, "lumina_image_2": 1024, "z_image": 2048, "ming_image": 2048}
+    assert {key: family.pixels for key, family in FAMILIES.items()} == sides
+    assert all(family.source for family in FAMILIES.values())
+    assert {key for key, family in FAMILIES.items() if family.any_aspect} == {"z_image"}
+
+
+def test_models_in_pixel_space_and_of_views_have_no_size_of_their_own():
+    assert [own_family(channels) for channels in (3, 4, 16)] == [None, "lumina_next", "lumina_next"]
+    assert own_family(4, multiview=True) is None
+    with pytest.raises(ValueError, match="does not say on which image size .* set --train-size to that size"):
+        native_size(None, 4, option="--train-size")
+    with pytest.raises(ValueError, match="train_size is 24 pixels, which are 6 tokens of 4 pixels; .* at least 28 pix"):
+        native_size(None, 4, asked=24)
+
+
+@pytest.mark.parametrize("side", [(512, 512), (1024, 1024), (2048, 2048), (1536, 2720), (8192, 512), (16, 65536)])
+def test_z_image_is_at_home_in_every_aspect_up_to_its_area(side):
+    native = native_size("z_image", 16)
+    grid = tuple(math.ceil(n / 16) for n in side)
+    assert native.factor(grid) is None and native.factor(grid, per_axis=True) is None
+
+
+def test_past_the_native_size_factors_count_from_its_end():
+    native = native_size("z_image", 16)
+    assert native.factor((192, 192)) == 1.5 and native.factor((192, 192), per_axis=True) == (1.5, 1.5)
+    assert native.factor((128, 256)) == pytest.approx(2**0.5)
+    assert native.factor((128, 256), per_axis=True) == (1.0, 2.0)
+    square = native_size("lumina_next", 16)
+    assert square.factor((32, 128)) is None and square.factor((32, 128), per_axis=True) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("text", ["6", "64 px", "-3", "3.5", "", "٦٤", "²"])
+def test_metadata_that_is_no_size(text):
+    with pytest.raises(ValueError, match="expected a whole number of tokens per side, 7 or more"):
+        train_tokens({"train_tokens": text})
+    assert train_tokens({}) is train_tokens(None) is None and train_tokens({"train_tokens": "16"}) == 16

@@ -1,0 +1,65 @@
+"""What goes into VRAM when ComfyUI manages it page by page, and what stays on the disk until it is needed."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lumina_next.nodes.adapter.models import loading
+from lumina_next.nodes.adapter.models.demo import DEMO
+from lumina_next.nodes.adapter.text import clip
+from lumina_next.tests.support.dynamic_vram import FILE_SLICE, GPU, dynamic_vram  # noqa: F401 - a fixture
+
+MODEL = DEMO / "diffusion_models" / "lumina-next-demo.safetensors"
+ENCODER = DEMO / "text_encoders" / "lumina-next-demo"
+
+
+def in_file(weight):
+    return hasattr(weight.untyped_storage(), FILE_SLICE)
+
+
+@pytest.fixture
+def encoder(dynamic_vram):  # noqa: F811
+    loaded = clip.load_clip(ENCODER)
+    assert loaded.patcher.is_dynamic()
+    loaded.patcher.load(GPU)
+    return loaded
+
+
+def test_the_embedding_stays_where_it_is(encoder):
+    table = encoder.cond_stage_model.transformer.embedding
+    assert table.weight.device.type == "cpu" and in_file(table.weight)
+    assert not [key for key in encoder.patcher.backup if "embed" in key]
+    forced = sum(kept.weight.numel() for kept in encoder.patcher.backup.values())
+    assert 0 < forced < table.weight.numel() / 100  # norms
+
+
+def test_rows_looked_up_have_the_patches_that_the_table_has(encoder):
+    llm = encoder.cond_stage_model.transformer
+    key = next(key for key in encoder.patcher.model_state_dict() if key.endswith("embed_tokens.weight"))
+    ids = torch.tensor([[3, 1, 3]])
+    plain = llm.embed(ids, "cpu", torch.float32)
+    change = torch.randn(llm.embedding.weight.shape, generator=torch.Generator().manual_seed(0))
+    encoder.patcher.add_patches({key: (change,)}, 0.5)
+    encoder.patcher.load(GPU)
+    step = llm.embed(ids, "cpu", torch.float32) - plain
+    scale = step[0, 0] / (0.5 * change[3])
+    assert torch.allclose(scale, scale.mean().expand_as(scale), rtol=1e-2) and scale.mean() > 0.9
+    assert torch.equal(step[0, 0], step[0, 2]) and not torch.allclose(step[0, 1], step[0, 0])
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_weights_of_a_file_and_of_shards_are_read_from_the_disk(dynamic_vram, tmp_path, parts):  # noqa: F811
+    weights = load_file(MODEL)
+    where = {key: f"part-{n % parts}.safetensors" for n, key in enumerate(sorted(weights))}
+    for part in set(where.values()):
+        save_file({key: x for key, x in weights.items() if where[key] == part}, tmp_path / part, {"train_tokens": "9"})
+    index = tmp_path / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": where}))
+    model = loading.load(MODEL if parts == 1 else tmp_path)
+    assert model.is_dynamic()
+    network = model.model.diffusion_model
+    assert all(in_file(x) for x in network.parameters())
+    if parts > 1:
+        assert network.train_tokens == 9

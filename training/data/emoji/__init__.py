@@ -1,0 +1,1 @@
+"""Emoji and their names in many languages."""

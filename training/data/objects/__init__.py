@@ -1,0 +1,1 @@
+"""Objects of simple solids, seen from all around."""
