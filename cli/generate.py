@@ -15,7 +15,7 @@ from .prompts import check_folder, read_jobs, unfinished
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     from torch import Tensor
 
-    from ..nextdit import NextDiTConfig
+    from ..nextdit.checkpoint import Description
 
 NOT_TOLD = ("run", "output", "batch", "device", "prompts", "ray", "workers")  # they do not change the picture
 DEMO = Path(__file__).resolve().parents[1] / "demo"
@@ -102,11 +102,14 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError("give a prompt, or --prompts FILE, and not both")
     options.ray = None if options.ray is None else ray_address(options.ray)
     check_ray(options)
-    model = describe_model(options.model)
+    from ..nextdit.checkpoint import check_family, describe
+
+    model = describe(options.model)
+    check_family(model.family, "image")
     options.output = options.output or Path("lumina-next.png" if options.prompts is None else "lumina-next")
     jobs = [options] if options.prompts is None else read_jobs(options)
     for job in jobs:
-        check(job, model.in_channels)
+        check(job, model.config.in_channels)
     side = native_side(options, model)
     check_files(options, jobs)
     for job in jobs:
@@ -137,30 +140,18 @@ def write(pictures: "Tensor | list[Tensor]", job: argparse.Namespace, out: TextI
         print(file, file=out, flush=True)
 
 
-def describe_model(path: Path) -> "NextDiTConfig":
-    """Read a model's architecture from the checkpoint's header."""
-    from ..nextdit.files import read_header
-    from ..nextdit.keys import infer_config, model_keys
-
-    header = read_header(path)
-    try:
-        return infer_config({ours: header[key][1] for key, ours in model_keys(header).items()})
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def native_side(options: argparse.Namespace, model: "NextDiTConfig") -> int:
+def native_side(options: argparse.Namespace, model: "Description") -> int:
     """Return the side in pixels of the largest square that the model draws without scaling; ValueError if unknown."""
-    from ..nextdit.files import read_metadata
-    from ..nextdit.train_size import native_size, own_family, train_tokens
+    from ..nextdit.train_size import native_size, train_tokens
 
-    pixels = model.patch_size * (1 if model.in_channels == 3 else 8)
-    family, asked = own_family(model.in_channels), options.train_size or 0
+    config = model.config
+    pixels = config.patch_size * (1 if config.in_channels == 3 else 8)
+    native, asked = model.family.native(config), options.train_size or 0
     try:
-        native = native_size(family, pixels, train_tokens(read_metadata(options.model)), asked, "--train-size")
+        size = native_size(native, pixels, train_tokens(model.metadata), asked, "--train-size")
     except ValueError as error:
         raise ValueError(f"{options.model}: {error}") from error
-    return asked or native.tokens * pixels
+    return asked or size.tokens * pixels
 
 
 def check(options: argparse.Namespace, channels: int) -> None:

@@ -2,15 +2,11 @@
 
 import argparse
 import json
-import re
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
-
-Header = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -45,10 +41,7 @@ def describe(path: Path) -> dict:
     else:
         files = shards(network_file(path))
         header = read_header(path)
-        try:
-            kind = network(header)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        kind = network(path)
     dtypes = Counter({dtype: 0 for dtype, _ in header.values()})
     for dtype, shape in header.values():
         dtypes[dtype] += prod(shape)
@@ -83,27 +76,23 @@ def language_model(config: dict) -> dict:
     return {"kind": f"text encoder ({config['model_type']})", "layout": "Hugging Face folder", "config": sizes}
 
 
-def network(header: Header) -> dict:
-    """Describe a Next-DiT, VAE or relative by its tensors; ValueError if they are of nothing known, or incomplete."""
-    from ..nextdit.checkpoint import check_keys
+def network(path: Path) -> dict:
+    """Describe a network, VAE or relative by its tensors; ValueError if they are of nothing known, or incomplete."""
+    from ..nextdit import checkpoint
     from ..nextdit.encoders.image_vae import find_prefix
-    from ..nextdit.keys import NOT_OURS, explain_unknown, infer_config, is_multiview, model_keys, prefix_of
+    from ..nextdit.families import explain, recognise, relative
+    from ..nextdit.files import read_header
 
-    prefix = prefix_of(header)
-    if prefix is not None:
-        shapes = {ours: header[key][1] for key, ours in model_keys(header).items()}
-        config = infer_config(shapes)
-        check_keys(shapes, config)
-        layout = "diffusers" if f"{prefix}layers.0.attn2.to_k.weight" in header else "reference"
-        task = "several views of an object" if is_multiview(shapes) else "text to image"
-        kind = {"kind": f"Next-DiT, {task}", "layout": layout, "config": asdict(config)}
-        return {**kind, "prefix": prefix} if prefix else kind
+    header = read_header(path)
+    if recognise(header) is not None:
+        about = checkpoint.describe(path)
+        kind = {"kind": about.family.kind, "layout": about.found.layout.name, "config": asdict(about.config)}
+        return {**kind, "prefix": about.found.prefix} if about.found.prefix else kind
     prefix = find_prefix(header)
     if prefix is not None:
         layout = "diffusers" if any(".mid_block." in key for key in header) else "LDM"
         config = {"latent_channels": header[f"{prefix}decoder.conv_in.weight"][1][1]}
         return {"kind": "VAE of SDXL's kind", "layout": layout, "config": config}
-    for pattern, what in NOT_OURS:
-        if any(re.search(pattern, key) for key in header):
-            return {"kind": what}
-    raise ValueError(explain_unknown(header))
+    if (other := relative(header)) is not None:
+        return {"kind": other}
+    raise ValueError(f"{path}: {explain(header)}")

@@ -45,16 +45,11 @@ class Studio:
         """Return the network. Raises ValueError if it is of another kind."""
         import torch
 
-        from ..nextdit import MultiViewNextDiT, load_model
+        from ..nextdit import load_model
 
         def load() -> "NextDiT":
             dtype = getattr(torch, DTYPES[self.options.dtype]) if self.options.dtype else None
-            model = load_model(self.options.model, dtype=dtype, device=self.device)
-            if isinstance(model, MultiViewNextDiT):
-                raise ValueError(
-                    f"{self.options.model} draws several views of an object, not pictures: use it in ComfyUI"
-                )
-            return model
+            return load_model(self.options.model, dtype=dtype, device=self.device, family="image")
 
         return self.take("network", load)
 

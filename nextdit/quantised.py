@@ -58,6 +58,14 @@ def quantised_modules(keys: Iterable[str]) -> set[str]:
     return {module for module, _, leaf in (key.rpartition(".") for key in keys) if module and leaf in EXTRAS}
 
 
+def filled_to(module: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return the multiple that a quantised module's rows are filled up to, as the scales beside its weight tell."""
+    if f"{module}.weight_scale_2" in shapes:
+        return FORMATS["nvfp4"].multiple
+    scale = tuple(shapes.get(f"{module}.weight_scale", ()))  # mxfp8 has one for each block of a row
+    return FORMATS["mxfp8"].multiple if len(scale) == 2 and scale[1] > 1 else 1
+
+
 def extra_keys(keys: Iterable[str]) -> set[str]:
     """Return the keys that are no weights but stand beside quantised ones, and markers, of unknown forms too."""
     keys = set(keys)

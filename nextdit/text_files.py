@@ -15,8 +15,10 @@ MARKS = {
 }
 
 
-def decode(data: bytes, source: str) -> str:
-    r"""Return UTF-8 bytes as text, without a byte order mark and with \n for \r\n and \r; `source` is named in errors.
+def decode(data: bytes, source: str, what: str = "text") -> str:
+    r"""Return UTF-8 bytes as text, without a byte order mark and with \n for \r\n and \r.
+
+    `source`, which should be `what`, is named in errors.
 
     ValueError if they are in another encoding.
     """
@@ -29,7 +31,8 @@ def decode(data: bytes, source: str) -> str:
         found = f"another encoding (byte 0x{data[error.start]:02x} at position {error.start} is not UTF-8)"
     if found:
         raise ValueError(
-            f"{source} is in {found}, expected UTF-8: open it in a text editor and save it with the encoding UTF-8"
+            f"{source} is in {found}, expected {what} in UTF-8: open it in a text editor and save it "
+            "with the encoding UTF-8"
         )
     return re.sub("\r\n?", "\n", text)
 
@@ -47,7 +50,7 @@ def split_lines(text: str) -> list[str]:
 
 def parse_json(content: bytes | str, source: str, what: str = "a JSON object") -> dict[str, Any]:
     """Parse a JSON object that stands in `source` and should be `what`; ValueError names both when it is none."""
-    text = decode(content, source) if isinstance(content, bytes) else content
+    text = decode(content, source, what) if isinstance(content, bytes) else content
     try:
         data = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:

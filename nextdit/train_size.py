@@ -14,7 +14,7 @@ LEAST = 7  # RoPE scaling compares the training size with 2π
 
 
 @dataclass(frozen=True)
-class Family:
+class Published:
     """What the makers of a family of models say of its sizes: the largest square in pixels, and where they say it.
 
     With `any_aspect` every image of that area or less is native, however long; else no side may be longer than the
@@ -27,19 +27,21 @@ class Family:
     source: str
 
 
-FAMILIES = {
-    "lumina_next": Family("Lumina-Next", 1024, False, "arXiv 2406.18583, section 2.3; demos of the reference code"),
-    "lumina_image_2": Family("Lumina-Image-2.0", 1024, False, "arXiv 2503.21758; README of Lumina-Image-2.0"),
+NATIVE = {
+    "lumina_next": Published("Lumina-Next", 1024, False, "arXiv 2406.18583, section 2.3; demos of the reference code"),
+    "lumina_image_2": Published("Lumina-Image-2.0", 1024, False, "arXiv 2503.21758; README of Lumina-Image-2.0"),
     # Z-Image-Turbo has the same weights by name and shape, so nothing in a file tells it from the base model. Its
     # makers' demo goes to 1536 × 1536 and 2048 × 1152; whoever wants scaling from there on asks for 1536.
-    "z_image": Family("Z-Image", 2048, True, "README of Tongyi-MAI/Z-Image: 512² to 2048² in area, any aspect ratio"),
-    "ming_image": Family("Ming-Image", 2048, False, "the standard size in ComfyUI's own workflow"),
+    "z_image": Published(
+        "Z-Image", 2048, True, "README of Tongyi-MAI/Z-Image: 512² to 2048² in area, any aspect ratio"
+    ),
+    "ming_image": Published("Ming-Image", 2048, False, "the standard size in ComfyUI's own workflow"),
 }
 
 
 @dataclass(frozen=True)
 class NativeSize:
-    """Where a model's native sizes end: `tokens` per side of the largest square, `any_aspect` as in `Family`."""
+    """Where a model's native sizes end: `tokens` per side of the largest square, `any_aspect` as in `Published`."""
 
     tokens: int
     any_aspect: bool = False
@@ -73,11 +75,11 @@ def native_size(
 ) -> NativeSize:
     """Return a model's native size: `asked` in pixels (0 for none), else `told` in tokens, else its family's.
 
-    `family` is a key of FAMILIES, None where the makers say nothing (models in pixel space come in any size);
+    `family` is a key of NATIVE, None where the makers say nothing (models in pixel space come in any size);
     `token_pixels` is the width of a token in pixels, `told` what `train_tokens` read, `option` what people set `asked`
     by. Raises ValueError for a size too small, and if nothing is known.
     """
-    known = FAMILIES.get(family or "")
+    known = NATIVE.get(family or "")
     any_aspect = known is not None and known.any_aspect
     if asked:
         tokens = round(asked / token_pixels)
@@ -94,8 +96,3 @@ def native_size(
             f"this model's file does not say on which image size it was trained: set {option} to that size, in pixels"
         )
     return NativeSize(known.pixels // token_pixels, any_aspect)
-
-
-def own_family(in_channels: int, multiview: bool = False) -> str | None:
-    """Return the key in FAMILIES of a Next-DiT of ours by the channels it works on, None where its file has to say."""
-    return None if in_channels == 3 or multiview else "lumina_next"

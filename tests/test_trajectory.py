@@ -5,7 +5,7 @@ import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, LuminaPipeline
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig, RopeScaling
-from lumina_next.nextdit.keys import to_model_keys
+from lumina_next.nextdit.families import to_model_keys
 from lumina_next.samplers import guide, integrate, times
 from lumina_next.tests.nextdit.conftest import diffusers_model
 

@@ -7,7 +7,7 @@ another --name the document stays as it is.
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,12 @@ def measure(options: argparse.Namespace) -> dict:
     probed, judged = everything[: options.measured], everything[options.measured :][: options.prompts]
     velocity, x = flow(model, encoder, truth, probed, FIRST_MEASURED, options.guidance)
     path, end = probe(velocity, x, probe_times(PROBES))
+
+    def ends(method: str) -> Callable[[Tensor], Tensor]:
+        return lambda grid: integrate(velocity, x, grid.double(), method)
+
     grids = {
-        (method, steps): measured_times(
-            path, end, lambda grid, v=velocity, x=x, m=method: integrate(v, x, grid.double(), m), steps, method
-        )
+        (method, steps): measured_times(path, end, ends(method), steps, method)
         for _, schedule, method, steps in tqdm(list(runs(options.evaluations)))
         if schedule == "measured"
     }

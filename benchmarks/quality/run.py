@@ -25,8 +25,11 @@ SECTIONS = {
     "Guidance": sections.guidance,
     "Speed": sections.speed,
 }
-SHOWN = ("prompts", "background", "guidance", "identity", "both, in order", "left", "right", "psnr", "edges")
-SHOWN += ("sharpness", "threads", "seconds")  # of the columns, in docs/quality.md
+# Of the columns, in docs/quality.md.
+SHOWN: tuple[str, ...] = (
+    *("prompts", "background", "guidance", "identity", "both, in order", "left", "right"),
+    *("psnr", "edges", "sharpness", "threads", "seconds"),
+)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

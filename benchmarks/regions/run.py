@@ -209,8 +209,8 @@ def main(arguments: list[str] | None = None) -> None:
         write_results(options.results, "regions", settings, results)
     publish(options, settings, results)
     for layout in LAYOUTS:
-        start = f"{layout.name}, "
-        drawn = {name.removeprefix(start): x for name, x in bench.pictures.items() if name.startswith(start)}
+        title = f"{layout.name}, "
+        drawn = {name.removeprefix(title): x for name, x in bench.pictures.items() if name.startswith(title)}
         if drawn:
             name = f"regions-{layout.rows}x{layout.columns}.webp"
             write_grid(options.grids / name, drawn, min(6, *(len(samples) for samples in drawn.values())))

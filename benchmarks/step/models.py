@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...nextdit import NextDiT, NextDiTConfig
-from ...nextdit.keys import to_model_keys
+from ...nextdit.families import to_model_keys
 
 FLOAT8 = {"fp8 e4m3fn": torch.float8_e4m3fn, "fp8 e5m2": torch.float8_e5m2}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, **{name: torch.bfloat16 for name in FLOAT8}}

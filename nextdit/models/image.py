@@ -5,6 +5,9 @@ from torch import Tensor, nn
 from ..call import PLAIN_CALL, Call
 from ..config import NextDiTConfig
 from ..context_drop import ContextDrop
+from ..family import Family
+from ..infer import infer_config
+from ..keys import layouts, reference_key
 from ..layers.attend import Attend
 from ..layers.rope import Axes
 from ..layers.rope_scaling import RopeScaling
@@ -49,3 +52,16 @@ class NextDiT(Trunk):
         """Do forward's work in x's dtype, for callers that cast weights themselves."""
         self.check(x.shape, text.shape[-1])
         return self.run(x, t, text, text_mask, self.condition(t, text, text_mask, call), call)
+
+
+FAMILY = Family(
+    "image",
+    title="a text-to-image Next-DiT",
+    kind="Next-DiT, text to image",
+    config=NextDiTConfig,
+    network=NextDiT,
+    layouts=layouts(),
+    infer=lambda shapes, metadata: infer_config(shapes),
+    reference=reference_key,
+    native=lambda config: None if config.in_channels == 3 else "lumina_next",
+)

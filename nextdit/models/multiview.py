@@ -1,7 +1,7 @@
 """MV-Next-DiT: several views of one object at once, from a text, an image or both (paper section 5.1)."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from ..call import PLAIN_CALL, Call
 from ..config import NextDiTConfig
 from ..context_drop import ContextDrop
+from ..family import Family, Shapes
+from ..infer import infer_config
+from ..keys import layouts, reference_key
 from ..layers.attend import Attend
 from ..layers.embedders import AzimuthEmbedder
 from ..layers.rope import Axes
@@ -45,6 +48,40 @@ def across_frames(attend: Attend, frames: int) -> Attend:
 
 
 @dataclass(frozen=True)
+class MultiViewConfig(NextDiTConfig):
+    """Architecture of a multi-view Next-DiT: a text-to-image one's, and how many axes its RoPE has.
+
+    `rope_axes` 2 gives all frames the same positions, those of a text-to-image model; 3 adds the frame's number as the
+    first axis, for which head_dim has to be divisible by 6. Raises ValueError on another number, and as NextDiTConfig.
+    """
+
+    rope_axes: int = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.rope_axes not in ROPE_AXES:
+            raise ValueError(f"rope_axes must be 2 (row, column) or 3 (frame, row, column), got {self.rope_axes!r}")
+        if self.head_dim % (2 * self.rope_axes):
+            raise ValueError(
+                f"{self.rope_axes}-D RoPE needs head_dim (dim / n_heads) to be divisible by {2 * self.rope_axes}, "
+                f"got {self.head_dim}"
+            )
+
+    @classmethod
+    def of(cls, config: NextDiTConfig, rope_axes: int = 2) -> "MultiViewConfig":
+        """Return a text-to-image model's architecture with views."""
+        return cls(**{field.name: getattr(config, field.name) for field in fields(NextDiTConfig)}, rope_axes=rope_axes)
+
+    @classmethod
+    def infer(cls, shapes: Shapes, metadata: Mapping[str, str]) -> "MultiViewConfig":
+        """Read the architecture off shapes and metadata; ValueError if that has another number of axes than 2 or 3."""
+        axes = metadata.get("rope_axes", "2")
+        if axes not in ("2", "3"):
+            raise ValueError(f"its metadata has rope_axes {axes!r}, expected 2 or 3: download it again")
+        return cls.of(infer_config(shapes), int(axes))
+
+
+@dataclass(frozen=True)
 class Views:
     """Noisy views (B, N, C, H, W) at azimuths (B, N), in degrees, and a clean image (B, C, H, W) at 0° or none."""
 
@@ -65,23 +102,20 @@ class Views:
 class MultiViewNextDiT(Trunk):
     """Multi-view Next-DiT; module names are the text-to-image checkpoint's keys, plus `azimuth_embedder`.
 
-    Views are frames with a modulation each; self-attention runs over the tokens of all frames. `rope_axes` 2 gives all
-    frames the same positions, those of a text-to-image model; 3 adds the frame's number as the first axis, for which
-    head_dim has to be divisible by 6. `operations` is as in NextDiT. Raises ValueError on another `rope_axes`.
+    Views are frames with a modulation each; self-attention runs over the tokens of all frames. `operations` is as in
+    NextDiT.
     """
 
-    def __init__(self, config: NextDiTConfig, *, rope_axes: Literal[2, 3] = 2, device=None, dtype=None, operations=nn):
-        check_rope_axes(rope_axes, config.head_dim)
-        axes = Axes.shared(config.head_dim, rope_axes, interleaved=rope_axes == 2)
+    def __init__(self, config: MultiViewConfig, *, device=None, dtype=None, operations=nn):
+        axes = Axes.shared(config.head_dim, config.rope_axes, interleaved=config.rope_axes == 2)
         super().__init__(config, axes=axes, device=device, dtype=dtype, operations=operations)
-        self.rope_axes = rope_axes
         self.azimuth_embedder = AzimuthEmbedder(config.time_dim, operations=operations, device=device, dtype=dtype)
 
     @classmethod
-    def from_image_model(cls, model: NextDiT, *, rope_axes: Literal[2, 3] = 2) -> "MultiViewNextDiT":
+    def from_image_model(cls, model: NextDiT, *, rope_axes: int = 2) -> "MultiViewNextDiT":
         """Return a multi-view model with a text-to-image model's weights, copied, and azimuths that do nothing yet."""
         weight = model.x_embedder.weight
-        made = cls(model.config, rope_axes=rope_axes, device=weight.device, dtype=weight.dtype)
+        made = cls(MultiViewConfig.of(model.config, rope_axes), device=weight.device, dtype=weight.dtype)
         for parameter in made.azimuth_embedder.mlp[2].parameters():
             nn.init.zeros_(parameter)
         own = {key: x for key, x in made.state_dict().items() if key.startswith("azimuth_embedder.")}
@@ -132,16 +166,6 @@ class MultiViewNextDiT(Trunk):
         return out if views.image is None else out[:, 1:]
 
 
-def check_rope_axes(rope_axes: int, head_dim: int) -> None:
-    """Raise ValueError unless RoPE of so many axes is known and fits the width of a head."""
-    if rope_axes not in ROPE_AXES:
-        raise ValueError(f"rope_axes must be 2 (row, column) or 3 (frame, row, column), got {rope_axes!r}")
-    if head_dim % (2 * rope_axes):
-        raise ValueError(
-            f"{rope_axes}-D RoPE needs head_dim (dim / n_heads) to be divisible by {2 * rope_axes}, got {head_dim}"
-        )
-
-
 def check_shapes(views: Views, t: Tensor, text: Tensor) -> None:
     """Raise ValueError unless the inputs of a MultiViewNextDiT are of the same number of sets and views."""
     x, azimuth, image = views.noisy, views.azimuth, views.image
@@ -162,3 +186,17 @@ def check_shapes(views: Views, t: Tensor, text: Tensor) -> None:
             f"the condition image must have the shape of one view of each set, {expected}, got {tuple(image.shape)}: "
             "scale it to the views' size"
         )
+
+
+FAMILY = Family(
+    "multiview",
+    title="a multi-view Next-DiT",
+    kind="Next-DiT, several views of an object",
+    config=MultiViewConfig,
+    network=MultiViewNextDiT,
+    layouts=layouts("azimuth_embedder.mlp.0.weight"),
+    infer=MultiViewConfig.infer,
+    metadata=lambda config: {"rope_axes": str(config.rope_axes)},
+    facts=("rope_axes",),
+    reference=reference_key,
+)

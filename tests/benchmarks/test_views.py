@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lumina_next.benchmarks.shared.flops import views_flops
 from lumina_next.nextdit import MultiViewNextDiT, load_model, save_model
 from lumina_next.nextdit.call import Call
-from lumina_next.nextdit.models.multiview import Views
+from lumina_next.nextdit.models.multiview import MultiViewConfig, Views
 from lumina_next.tests.benchmarks.test_step import CONFIGS, plain
 from lumina_next.tests.support import untrained_model, untrained_text_encoder
 
@@ -31,7 +31,7 @@ def held():
 @pytest.mark.parametrize("frames", [1, 2, 5])
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_formula_counts_what_torch_counts(config, frames):
-    model = MultiViewNextDiT(config, device="meta")
+    model = MultiViewNextDiT(MultiViewConfig.of(config), device="meta")
     x = torch.empty(1, frames, config.in_channels, 12, 16, device="meta")
     text, t = torch.empty(1, 7, config.text_dim, device="meta"), torch.empty(1, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -16,6 +16,21 @@ SIZE = ("--width", "64", "--height", "48", "--steps", "2", "--device", "cpu")
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 48.00 GiB.")
 
 
+@pytest.fixture
+def fails(capsys):
+    """Run the command line, which must end with code 2, and one line on stderr after the progress; returns that."""
+
+    def run(*arguments: object) -> str:
+        capsys.readouterr()
+        assert main([str(argument) for argument in arguments]) == 2
+        said = capsys.readouterr()
+        line = said.err.rstrip("\n").rpartition("\n")[2]
+        assert said.out == "" and line.startswith("lumina-next: ") and said.err.endswith("\n")
+        return line
+
+    return run
+
+
 def no_memory(*args, **kwargs):
     raise OUT_OF_MEMORY
 

@@ -5,7 +5,7 @@ import torch
 from diffusers import LuminaNextDiT2DModel
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig
-from lumina_next.nextdit.keys import to_model_keys
+from lumina_next.nextdit.families import to_model_keys
 
 CONFIGS = {
     "grouped": NextDiTConfig(dim=96, n_layers=2, n_heads=4, n_kv_heads=2, text_dim=40),

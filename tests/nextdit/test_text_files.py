@@ -37,7 +37,7 @@ def test_only_line_ends_end_a_line():
 def test_other_encodings_are_named(tmp_path, encoding, read):
     file = tmp_path / "text.json"
     file.write_bytes('{"a": "naïve 狐"}'.encode(encoding, "ignore"))
-    with pytest.raises(ValueError, match=r"text\.json is in .*, expected UTF-8: .*save it with the encoding UTF-8"):
+    with pytest.raises(ValueError, match=r"text\.json is in .*, expected .* in UTF-8: .*with the encoding UTF-8"):
         read(file)
 
 

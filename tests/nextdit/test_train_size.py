@@ -4,7 +4,10 @@ import math
 
 import pytest
 
-from lumina_next.nextdit.train_size import FAMILIES, NativeSize, native_size, own_family, train_tokens
+from lumina_next.nextdit.config import NextDiTConfig
+from lumina_next.nextdit.models import image, multiview
+from lumina_next.nextdit.models.multiview import MultiViewConfig
+from lumina_next.nextdit.train_size import NATIVE, NativeSize, native_size, train_tokens
 
 
 def test_what_is_asked_for_comes_before_the_file_and_the_file_before_the_family():
@@ -16,14 +19,15 @@ def test_what_is_asked_for_comes_before_the_file_and_the_file_before_the_family(
 
 def test_the_sizes_that_makers_name():
     sides = {"lumina_next": 1024, "lumina_image_2": 1024, "z_image": 2048, "ming_image": 2048}
-    assert {key: family.pixels for key, family in FAMILIES.items()} == sides
-    assert all(family.source for family in FAMILIES.values())
-    assert {key for key, family in FAMILIES.items() if family.any_aspect} == {"z_image"}
+    assert {key: family.pixels for key, family in NATIVE.items()} == sides
+    assert all(family.source for family in NATIVE.values())
+    assert {key for key, family in NATIVE.items() if family.any_aspect} == {"z_image"}
 
 
 def test_models_in_pixel_space_and_of_views_have_no_size_of_their_own():
-    assert [own_family(channels) for channels in (3, 4, 16)] == [None, "lumina_next", "lumina_next"]
-    assert own_family(4, multiview=True) is None
+    configs = [NextDiTConfig(64, 1, 4, 4, 8, in_channels=n, out_channels=n) for n in (3, 4, 16)]
+    assert [image.FAMILY.native(config) for config in configs] == [None, "lumina_next", "lumina_next"]
+    assert multiview.FAMILY.native(MultiViewConfig.of(configs[1])) is None
     with pytest.raises(ValueError, match="does not say on which image size .* set --train-size to that size"):
         native_size(None, 4, option="--train-size")
     with pytest.raises(ValueError, match="train_size is 24 pixels, which are 6 tokens of 4 pixels; .* at least 28 pix"):

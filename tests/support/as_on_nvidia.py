@@ -63,8 +63,10 @@ def cases() -> dict[str, Callable[[], tuple[torch.nn.Module, Callable[..., torch
     from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig, RopeScaling
     from lumina_next.nextdit.layers.rope_scaling import DEFAULT, METHODS
     from lumina_next.nextdit.regions import Region, Regions
+    from lumina_next.nextdit.span import Span
     from lumina_next.nodes.adapter.models.image import Network
     from lumina_next.nodes.adapter.models.multiview import MultiViewNetwork
+    from lumina_next.nodes.adapter.patches.regions import KEY, MASKS
 
     made = {"dtype": torch.bfloat16, "operations": comfy.ops.disable_weight_init}
     own = seeded(Network(**fields(), **made))
@@ -73,7 +75,7 @@ def cases() -> dict[str, Callable[[], tuple[torch.nn.Module, Callable[..., torch
     x, t = torch.randn(2, 4, *SIZE).bfloat16(), torch.full((2,), 0.4)
     text, mask = torch.randn(TEXT).bfloat16(), torch.ones(TEXT[:2], dtype=torch.long)
     mask[1, 4:] = 0
-    parts = Regions(4, (Region(3, end=0.9), Region(2, global_weight=0.3)))
+    parts = Regions(4, (Region(3, span=Span(0.0, 0.9)), Region(2, global_weight=0.3)))
     areas = torch.rand(2, 2, *SIZE)
 
     def host(network, mask, **kwargs) -> torch.Tensor:
@@ -84,7 +86,7 @@ def cases() -> dict[str, Callable[[], tuple[torch.nn.Module, Callable[..., torch
 
     found = {}
     for where, network, call, drop in (
-        ("ComfyUI", own, host, {"drop": ContextDrop(), "dropping": 1}),
+        ("ComfyUI", own, host, {"drop": ContextDrop(), "dropped_layers": 1}),
         ("PyTorch", plain, pure, {"drop": ContextDrop(fade="none")}),
     ):
         found[f"{where}, no mask"] = network, partial(call, mask=None)
@@ -96,7 +98,7 @@ def cases() -> dict[str, Callable[[], tuple[torch.nn.Module, Callable[..., torch
         found[f"{where}, rope and drop"] = network, partial(call, mask=mask, rope=RopeScaling(factor=2.0), **drop)
     replaced = {"patches_replace": {"dit": {("double_block", 1): lambda args, extra: extra["original_block"](args)}}}
     found["ComfyUI, closure and replacement"] = own, lambda network: network(x, t, text, mask, None, replaced)
-    found["ComfyUI, regions"] = own, partial(host, mask=mask, regions=parts, region_masks=areas)
+    found["ComfyUI, regions"] = own, partial(host, mask=mask, **{KEY: parts, MASKS: areas})
     azimuths = {"multiview_azimuths": (0.0, 137.5)}
     found["ComfyUI, views"] = views, lambda network: network(x, t, text[:1], mask[1:], None, {}, **azimuths)
     return found

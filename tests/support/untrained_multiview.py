@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from lumina_next.nextdit import MultiViewNextDiT, NextDiTConfig, save_model
+from lumina_next.nextdit.models.multiview import MultiViewConfig
 
 CONFIG = NextDiTConfig(
     dim=48,
@@ -23,7 +24,7 @@ CONFIG = NextDiTConfig(
 def untrained(config: NextDiTConfig = CONFIG, rope_axes: int = 2, seed: int = 0) -> MultiViewNextDiT:
     """Return a model with seeded random weights, azimuths and text strong enough to be seen."""
     generator = torch.Generator().manual_seed(seed)
-    model = MultiViewNextDiT(config, rope_axes=rope_axes)
+    model = MultiViewNextDiT(MultiViewConfig.of(config, rope_axes))
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
             centre = 1.0 if "norm" in name and name.endswith("weight") and "gate" not in name else 0.0

@@ -137,7 +137,7 @@ def test_captions_are_read_as_any_editor_saves_them(tmp_path, mark):
 def test_a_caption_in_another_encoding_is_named(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "a.txt").write_bytes("a fox".encode("utf-16"))
-    with pytest.raises(ValueError, match="a.txt is in UTF-16, expected UTF-8: .*save it with"):
+    with pytest.raises(ValueError, match="a.txt is in UTF-16, expected text in UTF-8: .*save it with"):
         FolderBatches(tmp_path, ((32, 32),), 64, 4)
 
 

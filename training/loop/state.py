@@ -4,14 +4,15 @@ import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 import torch
 
-from ...nextdit import MultiViewNextDiT, NextDiT, save_model
+from ...nextdit import save_model
 from .optimisation import MovingAverage
 
-Model: TypeAlias = NextDiT | MultiViewNextDiT
+Model = Any
+"""A network of any family."""
 
 
 class Run:

@@ -98,11 +98,9 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
     torch.manual_seed(options.seed)
     encoder = load_text_encoder(options.text_encoder, device=options.device, dtype=torch.float32)
     if options.model:
-        model = load_model(options.model, dtype=torch.float32)
+        model = load_model(options.model, dtype=torch.float32, family="image")
     else:
         model = initialise(demo_config(encoder.width))
-    if not isinstance(model, NextDiT):
-        raise ValueError(f"{options.model} draws several views: train it with lumina_next.training.tasks.multiview")
     if model.config.in_channels != 3:
         raise ValueError(
             f"training works on pixels: {options.model} takes {model.config.in_channels} channels, expected 3"

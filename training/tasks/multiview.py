@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...nextdit import Call, MultiViewNextDiT, Views, load_model
+from ...nextdit.families import family_of
 from ...nextdit.layers.attend import Attend, default_attend
 from ...nextdit.text import TextEncoder, load_text_encoder
 from ..data.batches import TRAIN_PIXELS
@@ -146,7 +147,7 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
     torch.manual_seed(options.seed)
     encoder = load_text_encoder(options.text_encoder, device=options.device, dtype=torch.float32)
     model = load_model(options.model, dtype=torch.float32)
-    if not isinstance(model, MultiViewNextDiT):
+    if family_of(model).name == "image":
         model = MultiViewNextDiT.from_image_model(model, rope_axes=options.rope_axes)
     if model.config.in_channels != 3:
         raise ValueError(

@@ -32,11 +32,6 @@ class Family:
     context: int | None = None
 
 
-def native_config(config: dict[str, Any]) -> Any:
-    """Turn a config.json into a transformers config; ValueError if it needs remote code or is no decoder-only LLM."""
-    return build_config(family(config))
-
-
 def family(config: dict[str, Any]) -> Family:
     """Recognise the LLM of a config.json; ValueError says why one cannot be loaded."""
     kind = config.get("model_type")

@@ -6,7 +6,7 @@ import comfy.sd
 import torch
 
 from ..host.listing import file_names, find_file
-from ..models.image import OwnModel
+from ..models.base import OwnModel
 from .convert import Converted, UnreadFormat, WrongLora, convert
 from .files import read_lora
 

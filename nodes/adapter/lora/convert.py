@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ....nextdit.keys import prefix_of
+from ....nextdit.families import recognise
 from .config import AdapterConfig
 from .merge import Base, Entry, merge
 from .names import STOCK, Name, module_names
@@ -93,7 +93,7 @@ def convert(
     UnreadFormat for known formats that are not read, and WrongLora if nothing matches or parts do not fit.
     """
     found, unmatched = _entries(lora, module_names(shapes))
-    other_model = _named(FAMILIES, unmatched) is not None or prefix_of(unmatched) is not None
+    other_model = _named(FAMILIES, unmatched) is not None or recognise(unmatched) is not None
     unread = None if other_model else _named(UNREAD, unmatched)
     if not found:
         if unread is not None:
@@ -228,7 +228,7 @@ def _named(table: tuple[tuple[str, str], ...], keys: list[str]) -> str | None:
 def _nothing_matches(keys: list[str]) -> str:
     if not keys:
         return "it holds no tensors"
-    if prefix_of(keys) is not None:
+    if recognise(keys) is not None:
         return "it is a whole model, not a LoRA; use Load Lumina-Next Model"
     family = _named(FAMILIES, keys)
     return f"no key matches this model; its keys look like {family or 'no known LoRA'}: {_some(keys)}"

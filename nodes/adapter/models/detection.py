@@ -6,22 +6,22 @@ function, so that one is wrapped.
 
 import dataclasses
 from functools import wraps
+from importlib import import_module, util
 
 import comfy.model_detection
 import comfy.supported_models
 
-from ....nextdit.checkpoint import rope_axes
-from ....nextdit.keys import infer_config, is_multiview, model_keys, prefix_of
+from ....nextdit.families import FAMILIES, recognise
 from ....nextdit.quantised import markers
 from ....nextdit.train_size import train_tokens
-from . import multiview, quantised
-from .image import IMAGE_MODEL, LuminaNextConfig
+from . import quantised
+from .base import OwnConfig, image_model
 
 MARK = "_lumina_next_detection"
 
 
 def register() -> None:
-    """Add this family to ComfyUI's model detection; does nothing the second time."""
+    """Add our families to ComfyUI's model detection; does nothing the second time."""
     if getattr(comfy.model_detection.detect_unet_config, MARK, False):
         return
     core_detect = comfy.model_detection.detect_unet_config
@@ -33,25 +33,35 @@ def register() -> None:
 
     setattr(detect, MARK, True)
     comfy.model_detection.detect_unet_config = detect
-    comfy.supported_models.models += [LuminaNextConfig, multiview.LuminaNextMultiViewConfig]
+    comfy.supported_models.models += configs()
+
+
+def configs() -> list[type[OwnConfig]]:
+    """Return ComfyUI's config of every family, from the module beside this one that has the family's name.
+
+    Families that ComfyUI does not sample have none.
+    """
+    names = [f".{family.name}" for family in FAMILIES]
+    return [import_module(name, __package__).CONFIG for name in names if util.find_spec(name, __package__)]
 
 
 def unet_config(state_dict: dict, key_prefix: str, metadata: dict | None = None) -> dict | None:
-    """Return ComfyUI's description of a Next-DiT under `key_prefix`, None if it is something else.
+    """Return ComfyUI's description of a model of ours under `key_prefix`, None if it is something else.
 
     `metadata` is the safetensors file's. Quantised layers are spelt anew in `state_dict`, since what follows decides by
-    their spelling how to build the model. Raises ValueError as `train_tokens`, `rope_axes` and `settle` do.
+    their spelling how to build the model. Raises ValueError as `train_tokens`, a family's `infer` and `settle` do.
     """
-    keys = [key[len(key_prefix) :] for key in state_dict if key.startswith(key_prefix)]
-    if prefix_of(keys) is None:
+    found = _recognise(state_dict, key_prefix)
+    if found is None:
         return None
-    state_dict |= markers(state_dict, metadata or {}, key_prefix + (prefix_of(keys) or ""))
-    names = model_keys(key[len(key_prefix) :] for key in state_dict if key.startswith(key_prefix))
-    config = infer_config({name: tuple(state_dict[key_prefix + key].shape) for key, name in names.items()})
-    quantised.settle(state_dict, {key_prefix + key: name for key, name in names.items()}, config)
-    found = {"image_model": IMAGE_MODEL, "train_tokens": train_tokens(metadata), **dataclasses.asdict(config)}
-    if not is_multiview(names.values()):
-        return found
-    saved = state_dict.get(key_prefix + multiview.ROPE_AXES)
-    axes = rope_axes(metadata or {}) if saved is None else int(saved)
-    return found | {"image_model": multiview.IMAGE_MODEL, multiview.ROPE_AXES: axes}
+    state_dict |= markers(state_dict, metadata or {}, key_prefix + found.prefix)
+    found = _recognise(state_dict, key_prefix)
+    weights = {key[len(key_prefix) :]: x for key, x in state_dict.items() if key.startswith(key_prefix)}
+    family, told = found.family, found.metadata(weights, metadata or {})
+    config = family.infer(found.shapes({key: x.shape for key, x in weights.items()}), told)
+    quantised.settle(state_dict, {key_prefix + key: name for key, name in found.names.items()}, family, config)
+    return {"image_model": image_model(family), "train_tokens": train_tokens(told), **dataclasses.asdict(config)}
+
+
+def _recognise(state_dict: dict, key_prefix: str):
+    return recognise(key[len(key_prefix) :] for key in state_dict if key.startswith(key_prefix))

@@ -1,18 +1,15 @@
 """From a file or folder to ComfyUI's MODEL."""
 
-import inspect
 from pathlib import Path
 
 import comfy.sd
 import torch
 
-from ....nextdit.files import PICKLES, network_file, read_header, read_metadata
-from ....nextdit.keys import UnknownCheckpoint, explain_unknown, prefix_of
+from ....nextdit.families import explain, recognise, relative
+from ....nextdit.files import network_file, read_header
 from ....nextdit.quantised import markers
-from ....nextdit.train_size import train_tokens
 from ..host.listing import file_names, find_file, folders, not_found, roots
 from ..host.reading import read
-from .multiview import MultiViewNetwork
 
 WEIGHT_DTYPES: dict[str, dict] = {
     "default": {},
@@ -40,46 +37,35 @@ def find(name: str) -> Path:
     return found
 
 
-def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool = False):
-    """Load a Next-DiT as a ModelPatcher, by core's loader where that can read the file.
+# Where in ComfyUI to load what is easily taken for our models (nextdit.families.RELATIVES).
+ELSEWHERE = {
+    "Lumina-Image-2.0 or Z-Image, which ComfyUI itself loads": "use Load Diffusion Model",
+    "a language model": "use Load LLM Text Encoder",
+    "a VAE": "use Load VAE",
+}
 
-    Raises FileNotFoundError, UnknownCheckpoint or ValueError, naming the file.
-    """
+
+def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool = False):
+    """Load a model of ours as a ModelPatcher; FileNotFoundError or ValueError name the file."""
     file = network_file(path)
     header = read_header(file)
-    if prefix_of(header) is None:
-        raise UnknownCheckpoint(f"{file}: {explain_unknown(header)}")
-    options = dict(WEIGHT_DTYPES[weight_dtype])
+    if recognise(header) is None:
+        where = ELSEWHERE.get(relative(header) or "")
+        raise ValueError(f"{file}: {explain(header)}{f': {where}' if where else ''}")
+    weights, metadata = read(file)
     try:
-        if file.suffix not in PICKLES and not file.name.endswith(".index.json"):
-            patcher = comfy.sd.load_diffusion_model(str(file), model_options=options, **_dynamic(disable_dynamic))
-        else:
-            patcher = _load_parts(file, options, disable_dynamic)
+        for part in metadata:
+            weights |= markers(weights, part, recognise(weights).prefix)
+        weights |= recognise(weights).as_facts(metadata[0])  # not every release's loader hands metadata to detection
+        options, arguments = dict(WEIGHT_DTYPES[weight_dtype]), {}
+        if disable_dynamic:  # releases before dynamic VRAM do not know the argument
+            arguments["disable_dynamic"] = True
+        patcher = comfy.sd.load_diffusion_model_state_dict(weights, options, **arguments)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    # not every release's loader hands metadata to detection, and folders come without
-    network = patcher.model.diffusion_model
-    metadata = read_metadata(file)
-    network.train_tokens = network.train_tokens or train_tokens(metadata)
-    if isinstance(network, MultiViewNetwork):
-        network.read_axes(patcher.model.model_config.unet_config, metadata)
     # how ComfyUI makes this model anew, for torch.compile, LoRA hooks and further GPUs
     patcher.cached_patcher_init = (load, (str(path), weight_dtype))
     return patcher
-
-
-def _load_parts(file: Path, options: dict, disable_dynamic: bool):
-    weights, metadata = read(file)
-    for found in metadata:
-        weights |= markers(weights, found, prefix_of(weights) or "")
-    arguments = _dynamic(disable_dynamic)
-    if "metadata" in inspect.signature(comfy.sd.load_diffusion_model_state_dict).parameters:
-        arguments["metadata"] = metadata[0]
-    return comfy.sd.load_diffusion_model_state_dict(weights, options, **arguments)
-
-
-def _dynamic(disable: bool) -> dict:
-    return {"disable_dynamic": True} if disable else {}  # releases before dynamic VRAM do not know the argument
 
 
 def _repositories() -> dict[str, Path]:

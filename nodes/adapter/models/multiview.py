@@ -1,44 +1,22 @@
 """Multi-view Next-DiT as ComfyUI's own kind of model: a batch of k·N latents is k sets of N views."""
 
-from collections.abc import Mapping
-
 import comfy.conds
-import torch
 from torch import Tensor
 
-from ....nextdit.checkpoint import rope_axes
-from ....nextdit.config import NextDiTConfig
-from ....nextdit.models.multiview import MultiViewNextDiT, Views
+from ....nextdit.models.multiview import FAMILY, MultiViewNextDiT, Views
 from ....nextdit.scalars import on_device
 from ..host.time import flow_time
 from ..patches import regions
+from .base import OwnConfig, OwnModel, image_model
 from .conditioning import text_conds
-from .image import LuminaNextConfig, OwnModel, OwnNetwork
+from .network import OwnNetwork
 from .views import AZIMUTHS, IMAGE, ImagePerSet, text_per_set
-
-IMAGE_MODEL = "lumina_next_multiview"  # what detection calls this family in ComfyUI's unet_config
-ROPE_AXES = "rope_axes"
-"""Where the number of RoPE's axes stands: in a file's metadata, or, since ComfyUI writes none of ours, as a tensor."""
 
 
 class MultiViewNetwork(OwnNetwork, MultiViewNextDiT):
     """MultiViewNextDiT in ComfyUI. Azimuths and the condition image come as conds, with text a row a set."""
 
-    def __init__(
-        self, image_model=None, dtype=None, device=None, operations=None, train_tokens=None, rope_axes=2, **fields
-    ):  # as core calls it, with what detection found
-        super().__init__(
-            NextDiTConfig(**fields), rope_axes=rope_axes, device=device, dtype=dtype, operations=operations
-        )
-        self.describe(dtype, train_tokens)
-
-    def read_axes(self, unet_config: dict, metadata: Mapping[str, str]) -> None:
-        """Set the number of RoPE's axes that a file's metadata has, if it has one, here and in ComfyUI's description.
-
-        Raises ValueError as nextdit's `rope_axes` does.
-        """
-        if ROPE_AXES in metadata:
-            unet_config[ROPE_AXES] = self.rope_axes = rope_axes(metadata)
+    family = FAMILY
 
     def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
         azimuths = kwargs[AZIMUTHS]
@@ -108,18 +86,11 @@ def check_image(image: Tensor, noise: Tensor) -> None:
         )
 
 
-class LuminaNextMultiViewConfig(LuminaNextConfig):
+class LuminaNextMultiViewConfig(OwnConfig):
     """How ComfyUI builds, saves and sizes a multi-view model."""
 
-    unet_config = {"image_model": IMAGE_MODEL}
+    family, model = FAMILY, LuminaNextMultiView
+    unet_config = {"image_model": image_model(FAMILY)}
 
-    def get_model(self, state_dict, prefix="", device=None) -> LuminaNextMultiView:
-        return LuminaNextMultiView(self, device=device)
 
-    def process_unet_state_dict(self, state_dict: dict) -> dict:
-        return super().process_unet_state_dict({key: x for key, x in state_dict.items() if key != ROPE_AXES})
-
-    def process_unet_state_dict_for_saving(self, state_dict: dict) -> dict:
-        axes = self.unet_config[ROPE_AXES]
-        marked = state_dict if axes == 2 else {**state_dict, ROPE_AXES: torch.tensor(axes)}
-        return super().process_unet_state_dict_for_saving(marked)
+CONFIG = LuminaNextMultiViewConfig

@@ -6,8 +6,8 @@ import comfy.quant_ops
 import torch
 from torch import Tensor
 
-from ....nextdit.checkpoint import build
-from ....nextdit.config import NextDiTConfig
+from ....nextdit.checkpoint import expected_shapes
+from ....nextdit.family import Family
 from ....nextdit.quantised import (
     FLAG,
     FLOATS,
@@ -29,8 +29,8 @@ KNOWN = getattr(comfy.quant_ops, "QUANT_ALGOS", {})
 UNREAD = {*INPUT_SCALES, FLAG}
 
 
-def settle(weights: dict[str, Tensor], names: Mapping[str, str], config: NextDiTConfig) -> None:
-    """Spell the quantised layers of a Next-DiT's state dict as core does: `comfy_quant`, `weight_scale`; in place.
+def settle(weights: dict[str, Tensor], names: Mapping[str, str], family: Family, config) -> None:
+    """Spell the quantised layers of a state dict of ours as core does: `comfy_quant`, `weight_scale`; in place.
 
     Core does so for the prefixes that it knows, and for markers that the file has. `names` maps keys of `weights` to
     our modules'. Raises ValueError, naming the layer, on a format that this ComfyUI does not know, or a damaged one.
@@ -38,7 +38,7 @@ def settle(weights: dict[str, Tensor], names: Mapping[str, str], config: NextDiT
     packed = quantised_modules(names)
     if not (packed and KNOWN):
         return
-    shapes = {key: tuple(x.shape) for key, x in build(config, names.values()).state_dict().items()}
+    shapes = expected_shapes(family, config)
     for module in packed:
         if f"{module}.weight" not in weights:
             weights.pop(f"{module}.{MARKER}", None)  # core repeats a file's metadata under names without its prefix

@@ -2,9 +2,8 @@
 
 import math
 
-from ....nextdit.models.multiview import MultiViewNextDiT
-from ....nextdit.train_size import NativeSize, native_size, own_family
-from .image import OwnNetwork
+from ....nextdit.train_size import NativeSize, native_size
+from .network import OwnNetwork
 
 
 def latent_pixels(model) -> int:
@@ -41,8 +40,7 @@ def native_size_of(model, network, pixels: int = 0) -> NativeSize:
 
 def _family(model, network) -> str | None:
     if isinstance(network, OwnNetwork):
-        channels = model.get_model_object("latent_format").latent_channels
-        return own_family(channels, isinstance(network, MultiViewNextDiT))
+        return network.family.native(network.config)
     config = model.model.model_config.unet_config
     match config.get("image_model"):
         case "lumina2":

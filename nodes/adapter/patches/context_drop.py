@@ -19,7 +19,7 @@ from ..host.core_attention import (
 )
 from ..host.progress import running_node, say
 from ..host.time import flow_time, time_span
-from ..models.image import OwnNetwork
+from ..models.network import OwnNetwork
 from .patchable import network_of, replace_wrapper
 
 KEY = "lumina_next_context_drop"

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor
 
-from ..models.image import OwnNetwork
+from ..models.network import OwnNetwork
 
 
 def network_of(model, node: str):

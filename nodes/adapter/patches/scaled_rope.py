@@ -12,7 +12,7 @@ from ....nextdit.layers.rope_scaling import RopeScaling
 from ....nextdit.train_size import NativeSize
 from ...drawing.wavelengths import draw_wavelengths
 from ..host.progress import running_node, say
-from ..models.image import OwnNetwork
+from ..models.network import OwnNetwork
 from ..models.train_size import latent_tokens, native_size_of, token_pixels
 from .patchable import network_of, replace_wrapper, token_grid
 

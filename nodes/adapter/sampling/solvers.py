@@ -77,7 +77,7 @@ class FlowVelocity:
         self.last, self.evaluations = torch.zeros(()), 0
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        sigmas = x.new_full((len(x),), float(1.0 - t))  # filled there: what the CPU copies over, a GPU waits for
+        sigmas = x.new_ones(len(x)) * (1.0 - t)  # a number of the kernel: what the CPU copies over, a GPU waits for
         denoised = self.model(x, sigmas, **self.extra_args)
         self.last = (denoised - x) / sigmas.view(-1, *[1] * (x.ndim - 1))
         self.evaluations += 1

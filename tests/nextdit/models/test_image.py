@@ -9,7 +9,7 @@ from diffusers.models.embeddings import get_2d_rotary_pos_embed_lumina
 
 from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig, RopeScaling
 from lumina_next.nextdit.call import Call
-from lumina_next.nextdit.keys import to_model_keys
+from lumina_next.nextdit.families import to_model_keys
 from lumina_next.nextdit.layers import cpu_rows as rows
 from lumina_next.nextdit.layers.attend import sdpa
 from lumina_next.nextdit.layers.rope_scaling import METHODS

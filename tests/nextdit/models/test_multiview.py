@@ -19,7 +19,7 @@ from lumina_next.nextdit.layers.attend import sdpa
 from lumina_next.nextdit.layers.rope import Axes
 from lumina_next.nextdit.layers.rope_scaling import PLAIN
 from lumina_next.nextdit.layers.tokens import patchify
-from lumina_next.nextdit.models.multiview import across_frames, fold_frames, join_frames
+from lumina_next.nextdit.models.multiview import MultiViewConfig, across_frames, fold_frames, join_frames
 from lumina_next.tests.nextdit.conftest import randomise
 from lumina_next.training.loop.attention import within_frames
 
@@ -28,7 +28,7 @@ DROPPED = ContextDrop(fade="none")
 
 
 def make(rope_axes=2, seed=0) -> MultiViewNextDiT:
-    return randomise(MultiViewNextDiT(CONFIG, rope_axes=rope_axes), seed)
+    return randomise(MultiViewNextDiT(MultiViewConfig.of(CONFIG, rope_axes)), seed)
 
 
 def inputs(views, sets=2, size=(12, 8), seed=1):
@@ -200,7 +200,7 @@ def test_saved_and_loaded_it_is_the_same(rope_axes, tmp_path):
     model = make(rope_axes)
     save_model(model, tmp_path / "views.safetensors", {"title": "t"})
     loaded = load_model(tmp_path / "views.safetensors")
-    assert isinstance(loaded, MultiViewNextDiT) and loaded.rope_axes == rope_axes and loaded.config == CONFIG
+    assert isinstance(loaded, MultiViewNextDiT) and loaded.config == MultiViewConfig.of(CONFIG, rope_axes)
     x, t, azimuth, text, mask, image = inputs(2)
     assert torch.equal(loaded(x, t, azimuth, text, mask, image=image), model(x, t, azimuth, text, mask, image=image))
     keys = set(load_file(tmp_path / "views.safetensors"))
@@ -214,7 +214,7 @@ def test_damaged_files_are_named(tmp_path):
     save_model(make(), tmp_path / "views.safetensors")
     weights = load_file(tmp_path / "views.safetensors")
     save_file(weights, tmp_path / "bare.safetensors")
-    assert load_model(tmp_path / "bare.safetensors").rope_axes == 2
+    assert load_model(tmp_path / "bare.safetensors").config.rope_axes == 2
     save_file(weights, tmp_path / "odd.safetensors", {"rope_axes": "4"})
     with pytest.raises(ValueError, match=r"odd.safetensors: its metadata has rope_axes '4', expected 2 or 3"):
         load_model(tmp_path / "odd.safetensors")
@@ -246,10 +246,10 @@ def test_bad_inputs_are_named():
     with pytest.raises(ValueError, match=r"latent is empty, \(6, 4, 0, 8\)"):
         model(x[..., :0, :], t, azimuth, text, mask)
     with pytest.raises(ValueError, match="rope_axes must be 2 .* or 3 .*, got 1"):
-        MultiViewNextDiT(CONFIG, rope_axes=1)
+        MultiViewNextDiT(MultiViewConfig.of(CONFIG, 1))
     narrow = NextDiTConfig(dim=64, n_layers=1, n_heads=4, n_kv_heads=2, text_dim=40)
     with pytest.raises(ValueError, match="3-D RoPE needs head_dim .* divisible by 6, got 16"):
-        MultiViewNextDiT(narrow, rope_axes=3)
+        MultiViewNextDiT(MultiViewConfig.of(narrow, 3))
 
 
 @torch.no_grad()
@@ -257,7 +257,7 @@ def test_bad_inputs_are_named():
 def test_views_of_one_row_wrap_around(patch_size):
     config = NextDiTConfig(dim=96, n_layers=1, n_heads=4, n_kv_heads=2, text_dim=40, patch_size=patch_size)
     x, t, azimuth, text, mask, image = inputs(2, size=(1, 3))
-    model = randomise(MultiViewNextDiT(config))
+    model = randomise(MultiViewNextDiT(MultiViewConfig.of(config)))
     tall, tiled = ((tensor.repeat(*[1] * (tensor.ndim - 2), 4, 1)[..., :patch_size, :]) for tensor in (image, x))
     out = model(x, t, azimuth, text, mask, image=image)
     torch.testing.assert_close(out, model(tiled, t, azimuth, text, mask, image=tall)[..., :1, :])

@@ -31,22 +31,18 @@ def test_the_embedding_stays_where_it_is(encoder):
     table = encoder.cond_stage_model.transformer.embedding
     assert table.weight.device.type == "cpu" and in_file(table.weight)
     assert not [key for key in encoder.patcher.backup if "embed" in key]
-    forced = sum(kept.weight.numel() for kept in encoder.patcher.backup.values())
-    assert 0 < forced < table.weight.numel() / 100  # norms
+    assert all(kept.weight.nbytes <= 16 * 1024 for kept in encoder.patcher.backup.values())  # what core calls tiny
 
 
-def test_rows_looked_up_have_the_patches_that_the_table_has(encoder):
+def test_rows_are_looked_up_with_the_patches_that_core_leaves_to_layers(encoder):
     llm = encoder.cond_stage_model.transformer
     key = next(key for key in encoder.patcher.model_state_dict() if key.endswith("embed_tokens.weight"))
-    ids = torch.tensor([[3, 1, 3]])
-    plain = llm.embed(ids, "cpu", torch.float32)
-    change = torch.randn(llm.embedding.weight.shape, generator=torch.Generator().manual_seed(0))
+    plain = llm.table().float()
+    change = torch.randn(plain.shape, generator=torch.Generator().manual_seed(0))
     encoder.patcher.add_patches({key: (change,)}, 0.5)
     encoder.patcher.load(GPU)
-    step = llm.embed(ids, "cpu", torch.float32) - plain
-    scale = step[0, 0] / (0.5 * change[3])
-    assert torch.allclose(scale, scale.mean().expand_as(scale), rtol=1e-2) and scale.mean() > 0.9
-    assert torch.equal(step[0, 0], step[0, 2]) and not torch.allclose(step[0, 1], step[0, 0])
+    assert torch.allclose(llm.table().float(), plain + 0.5 * change, atol=0.02)
+    assert in_file(llm.embedding.weight)
 
 
 @pytest.mark.parametrize("parts", [1, 3])

@@ -243,17 +243,17 @@ def test_variants_that_change_what_the_tensors_mean_are_refused_by_name(tmp_path
 
 GOOD = json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 12}, indent=2)
 UNREADABLE = {
-    "no JSON": (b"<html>404</html>", "is not JSON"),
-    "empty": (b"", "is not JSON"),
-    "cut off": (GOOD.encode()[:20], "is not JSON"),
-    "too deep": (b"[" * 200_000, "is not JSON"),
+    "no JSON": (b"<html>404</html>", "is not valid JSON"),
+    "empty": (b"", "is not valid JSON"),
+    "cut off": (GOOD.encode()[:20], "is not valid JSON"),
+    "too deep": (b"[" * 200_000, "is not valid JSON"),
     "a list": (b"[]", "holds a JSON list"),
     "a number": (b"4", "holds a JSON int"),
     "null": (b"null", "holds a JSON NoneType"),
-    "UTF-16": (GOOD.encode("utf-16"), "is UTF-16"),
-    "UTF-16 without a mark": (GOOD.encode("utf-16-le"), "is UTF-16"),
-    "UTF-16, the other way": (GOOD.encode("utf-16-be"), "is UTF-16"),
-    "Latin-1": (b'{"r": 4, "base_model_name_or_path": "caf\xe9"}', "is not UTF-8"),
+    "UTF-16": (GOOD.encode("utf-16"), "is in UTF-16"),
+    "UTF-16 without a mark": (GOOD.encode("utf-16-le"), "is in UTF-16"),
+    "UTF-16, the other way": (GOOD.encode("utf-16-be"), "is in UTF-16"),
+    "Latin-1": (b'{"r": 4, "base_model_name_or_path": "caf\xe9"}', "is in another encoding"),
 }
 
 

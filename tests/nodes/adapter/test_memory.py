@@ -12,9 +12,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from lumina_next.benchmarks.shared.peak import PeakMemory
 from lumina_next.nextdit.call import Call
 from lumina_next.nextdit.config import PRESETS, NextDiTConfig
+from lumina_next.nextdit.models import image, multiview
 from lumina_next.nextdit.models.multiview import Views
-from lumina_next.nodes.adapter.models import multiview
-from lumina_next.nodes.adapter.models.image import IMAGE_MODEL, LuminaNext, LuminaNextConfig
+from lumina_next.nodes.adapter.models.base import image_model
+from lumina_next.nodes.adapter.models.image import LuminaNext, LuminaNextConfig
 from lumina_next.nodes.adapter.models.multiview import LuminaNextMultiView, LuminaNextMultiViewConfig
 from lumina_next.nodes.adapter.models.views import IMAGE
 from lumina_next.tests.support.pretended_gpu import pretended
@@ -65,7 +66,7 @@ def peak_of_views(model, config, sets, views, side, image, dtype):
 def test_the_estimate_is_within_a_quarter_of_the_peak(name, dtype, monkeypatch, record_property):
     monkeypatch.setattr(comfy.model_management, "pytorch_attention_flash_attention", lambda: True)
     config = PRESETS.get(name, PIXELS)
-    settings = LuminaNextConfig({"image_model": IMAGE_MODEL, **asdict(config), "n_layers": 2})
+    settings = LuminaNextConfig({"image_model": image_model(image.FAMILY), **asdict(config), "n_layers": 2})
     settings.set_inference_dtype(dtype, None)
     settings.custom_operations = comfy.ops.disable_weight_init
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():  # one for all: a second copies the weights
@@ -98,7 +99,7 @@ GIB = 2**30
 @pytest.mark.parametrize("where", ["ComfyUI", "PyTorch"])
 def test_attention_keeps_no_scores_on_any_card(where, capability, dtype, limit, masked, monkeypatch, record_property):
     monkeypatch.setattr(attention, "optimized_attention", attention.attention_pytorch)  # core's choice on such a card
-    settings = LuminaNextConfig({"image_model": IMAGE_MODEL, **asdict(PRESETS["2B"]), "n_layers": 2})
+    settings = LuminaNextConfig({"image_model": image_model(image.FAMILY), **asdict(PRESETS["2B"]), "n_layers": 2})
     settings.set_inference_dtype(dtype, None)
     settings.custom_operations = comfy.ops.disable_weight_init
     with pretended(capability) as card, torch.no_grad():
@@ -124,7 +125,7 @@ def test_the_estimate_counts_all_views_and_the_image(name, monkeypatch, record_p
     monkeypatch.setattr(comfy.model_management, "pytorch_attention_flash_attention", lambda: True)
     config, dtype = PRESETS.get(name, PIXELS), torch.bfloat16
     settings = LuminaNextMultiViewConfig(
-        {"image_model": multiview.IMAGE_MODEL, **asdict(config), "n_layers": 2, "rope_axes": 2}
+        {"image_model": image_model(multiview.FAMILY), **asdict(config), "n_layers": 2, "rope_axes": 2}
     )
     settings.set_inference_dtype(dtype, None)
     settings.custom_operations = comfy.ops.disable_weight_init

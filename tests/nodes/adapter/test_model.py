@@ -11,7 +11,7 @@ from comfy.patcher_extension import WrappersMP
 from safetensors.torch import load_file, save_file
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig, load_model, save_model
-from lumina_next.nextdit.keys import UnknownCheckpoint, to_reference_keys
+from lumina_next.nextdit.keys import to_reference_keys
 from lumina_next.nodes.adapter.models import detection, loading
 from lumina_next.nodes.adapter.models.conditioning import text_conds
 
@@ -254,7 +254,7 @@ def test_registering_twice_wraps_once():
 def test_other_models_are_left_to_core(tmp_path):
     assert detection.unet_config({"noise_refiner.0.attention.qkv.weight": torch.zeros(1)}, "") is None
     save_file({"noise_refiner.0.attention.qkv.weight": torch.zeros(1)}, tmp_path / "z.safetensors")
-    with pytest.raises(UnknownCheckpoint, match="z.safetensors: Lumina-Image-2.0 or Z-Image: use ComfyUI's own"):
+    with pytest.raises(ValueError, match="z.safetensors: Lumina-Image-2.0 or Z-Image, which ComfyUI itself loads: use Load Diffusion Model"):
         loading.load(tmp_path / "z.safetensors")
 
 

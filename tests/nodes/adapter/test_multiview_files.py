@@ -29,13 +29,13 @@ def test_saved_by_core_it_is_the_same_model(patcher, tmp_path):
     path = str(tmp_path / "saved.safetensors")
     comfy.sd.save_checkpoint(path, patcher)
     expected = sample(patcher)
-    axes = patcher.model.diffusion_model.rope_axes
+    axes = patcher.model.diffusion_model.config.rope_axes
     for again in (
         comfy.sd.load_diffusion_model(path),
         loading.load(path),
         comfy.sd.load_checkpoint_guess_config(path)[0],
     ):
-        assert again.model.diffusion_model.rope_axes == axes
+        assert again.model.diffusion_model.config.rope_axes == axes
         torch.testing.assert_close(sample(again), expected, atol=0, rtol=0)
 
 
@@ -50,8 +50,11 @@ def test_axes_are_read_where_a_releases_loader_hands_on_no_metadata(file, monkey
     without = lambda *args, metadata=None, **kwargs: load(*args, **kwargs)  # noqa: E731
     monkeypatch.setattr(comfy.sd, "load_diffusion_model_state_dict", without)
     loaded = loading.load(file)
-    axes = load_model(file).rope_axes
-    assert (loaded.model.diffusion_model.rope_axes, loaded.model.model_config.unet_config["rope_axes"]) == (axes, axes)
+    axes = load_model(file).config.rope_axes
+    assert (loaded.model.diffusion_model.config.rope_axes, loaded.model.model_config.unet_config["rope_axes"]) == (
+        axes,
+        axes,
+    )
 
 
 def test_partial_offload_changes_nothing(file):

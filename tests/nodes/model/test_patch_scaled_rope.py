@@ -10,8 +10,8 @@ from comfy.patcher_extension import WrappersMP
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig, RopeScaling, load_model, save_model
+from lumina_next.nextdit.layers.rope import Axes
 from lumina_next.nextdit.layers.rope_scaling import DEFAULT, METHODS
-from lumina_next.nodes.adapter.host.core_rope import axis_frequencies
 from lumina_next.nodes.adapter.models import loading
 from lumina_next.nodes.adapter.models.conditioning import text_conds
 from lumina_next.nodes.adapter.patches.scaled_rope import Settings, draw_readout, scale_rope
@@ -133,7 +133,7 @@ def formula(method, s, base, width, head_dim, t):
 
 @pytest.mark.parametrize("kind", CORE)
 @pytest.mark.parametrize("per_axis", [False, True])
-@pytest.mark.parametrize("method", METHODS[1:])
+@pytest.mark.parametrize("method", list(METHODS)[1:])
 def test_cores_embedder_turns_by_the_formulas(kind, method, per_axis):
     model, config = load(kind), CORE[kind]
     ids = torch.zeros(1, 50, 3)
@@ -243,7 +243,7 @@ def test_a_training_size_in_the_file_that_is_none(text):
 
 
 def test_bad_times_are_refused_before_sampling():
-    with pytest.raises(ValueError, match="watershed is a time between 0 and 1, got 2"):
+    with pytest.raises(ValueError, match="watershed must be from 0 to 1, got 2"):
         scale_rope(load_own(), "time_aware_watershed", watershed=2.0)
     with pytest.raises(ValueError, match="got return_from 0.95 and return_to 0.9"):
         scale_rope(load_own(), "time_aware_late", return_from=0.95)
@@ -311,7 +311,7 @@ class CopiesFromTheCpu(TorchDispatchMode):
 def test_a_core_models_frequencies_are_made_on_its_device(method):
     t = torch.zeros(2, device="meta")  # a device that can be had everywhere
     with CopiesFromTheCpu() as copies:
-        thetas = axis_frequencies(RopeScaling(method, 2.0), t, (16, 24, 24), 10000.0)
+        thetas = RopeScaling(method, 2.0).thetas(Axes((16, 24, 24)), t, still=1)[1:]
     assert copies.count == 0 and {theta.device.type for theta in thetas} == {"meta"}
     with CopiesFromTheCpu() as copies:
         torch.zeros(3).to("meta")

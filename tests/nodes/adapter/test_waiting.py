@@ -9,10 +9,12 @@ from torch.utils._pytree import tree_leaves
 
 from lumina_next.nextdit import ContextDrop, RopeScaling
 from lumina_next.nextdit.regions import Region, Regions
+from lumina_next.nextdit.span import Span
 from lumina_next.nodes.adapter.models.conditioning import TextMask, text_conds
 from lumina_next.nodes.adapter.models.image import Network
 from lumina_next.nodes.adapter.models.multiview import MultiViewNetwork
 from lumina_next.nodes.adapter.models.views import text_per_set
+from lumina_next.nodes.adapter.patches.regions import KEY, MASKS
 from lumina_next.nodes.adapter.sampling.solvers import FlowVelocity
 from lumina_next.samplers import METHODS, integrate
 from lumina_next.tests.support.pretended_gpu import pretended
@@ -53,9 +55,9 @@ def inputs(batch: int = 2):
 
 CALLS = {
     "plain": {},
-    "rope and drop": {"rope": RopeScaling(factor=2.0), "drop": ContextDrop(), "dropping": 1},
-    "regions": {"regions": Regions(4, (Region(3, end=0.9), Region(2, 0.5, 0.3, start=0.1)))},
-    "the demo's regions": {"regions": Regions(4, (Region(3), Region(2)), summed=True)},
+    "rope and drop": {"rope": RopeScaling(factor=2.0), "drop": ContextDrop(), "dropped_layers": 1},
+    "regions": {KEY: Regions(4, (Region(3, span=Span(0.0, 0.9)), Region(2, 0.5, 0.3, Span(0.1, 1.0))))},
+    "the demo's regions": {KEY: Regions(4, (Region(3), Region(2)), summed=True)},
 }
 
 
@@ -66,7 +68,7 @@ def test_a_call_of_the_network_does_not_wait(options, masked, monkeypatch):
     with pretended((8, 6)), torch.no_grad():
         network = Network(**FIELDS, device="cuda", operations=torch.nn)
         x, t, text, mask = inputs()
-        masks = {"region_masks": torch.empty(2, 2, 16, 16, device="cuda")} if "regions" in options else {}
+        masks = {MASKS: torch.empty(2, 2, 16, 16, device="cuda")} if KEY in options else {}
         with Waits() as seen:
             network(x, t, text, mask if masked else None, None, {}, **options, **masks)
     assert seen.found == []

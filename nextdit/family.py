@@ -1,0 +1,52 @@
+"""What the pack has to know of a kind of network, as a value: one a file in models/, all of them in families.py."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""The shapes of weights, by the names of our modules."""
+
+
+def same(key: str) -> str:
+    """Return a key as it is."""
+    return key
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way in which files name a family's weights.
+
+    A file that has all keys of `signature`, behind any prefix, is of this layout; where several families' fit, the
+    longest counts. `rename` maps a key, without its prefix, to our module's.
+    """
+
+    name: str
+    signature: tuple[str, ...]
+    rename: Callable[[str], str] = same
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of network: how its files are recognised, what architecture they tell, how it is built and written.
+
+    `title` names it with an article, `kind` says what it is and makes. `infer` reads the config off shapes and a
+    file's metadata; `metadata` is what a file has to say of a config because its shapes do not. Files may also keep
+    such a number as a tensor of that name, listed in `facts`: ComfyUI writes no metadata. `reference` maps our module's
+    key to that of the layout in which weights are written. `native` returns a key of `train_size.NATIVE`, None where
+    only the file can tell on which sizes it was trained.
+    """
+
+    name: str
+    title: str
+    kind: str
+    config: type
+    network: type[nn.Module]
+    layouts: tuple[Layout, ...]
+    infer: Callable[[Shapes, Mapping[str, str]], Any]
+    metadata: Callable[[Any], dict[str, str]] = lambda config: {}
+    facts: tuple[str, ...] = ()
+    reference: Callable[[str], str] = same
+    native: Callable[[Any], str | None] = lambda config: None

@@ -1,0 +1,101 @@
+"""The architecture of a text-conditioned Next-DiT, read off the shapes of its weights."""
+
+import re
+
+from .config import NextDiTConfig
+from .family import Shapes
+from .keys import GATE
+from .quantised import filled_to, quantised_modules
+
+
+def infer_config(shapes: Shapes) -> NextDiTConfig:
+    """Read the architecture off the shapes of weights named as our modules.
+
+    A quantised matrix may be stored packed or filled up: where one is, vectors and plain matrices tell. Raises
+    ValueError if a weight that tells it is missing or the sizes do not fit together.
+    """
+    packed = quantised_modules(shapes)
+
+    def shape(key: str) -> tuple[int, ...]:
+        if key not in shapes:
+            raise ValueError(f"{key} is missing, which tells the architecture")
+        return tuple(shapes[key])
+
+    n_layers = 1 + max((int(m[1]) for key in shapes if (m := re.match(r"layers\.(\d+)\.", key))), default=0)
+
+    def side(*names: tuple[str, int]) -> tuple[int, int]:
+        """Return the length of a side that matrices share in every layer, and the multiple it may be filled up to."""
+        places = [(f"layers.{n}.{name}", axis) for n in range(n_layers) for name, axis in names]
+        multiples = [
+            1 if module not in packed else filled_to(module, shapes) if axis == 0 else 0 for module, axis in places
+        ]
+        found = [n for n, (module, _) in enumerate(places) if multiples[n] == 1 and f"{module}.weight" in shapes]
+        best = found[0] if found else 0
+        return shape(f"{places[best][0]}.weight")[places[best][1]], multiples[best]
+
+    x_inputs, frequencies = shape("x_embedder.weight")[1], shape("t_embedder.mlp.0.weight")[1]
+    if "t_embedder.mlp.0" in packed and 2 * frequencies == NextDiTConfig.time_frequencies:
+        frequencies *= 2  # two numbers to a byte
+    dim, n_heads = shape("layers.0.attention_norm1.weight")[0], shape(f"layers.0.attention.{GATE}")[0]
+    outputs = shape("final_layer.linear.bias")[0]
+    in_channels, patch_size = split_patch(patch_inputs(outputs) if "x_embedder" in packed else x_inputs)
+    kv_dim, multiple = side(*((f"attention.{name}", 0) for name in ("wk_y", "wk", "wv", "wv_y")))
+    qk_norm = "layers.0.attention.q_norm.weight" in shapes
+    if multiple > 1 and qk_norm:
+        kv_dim = shape("layers.0.attention.k_norm.weight")[0]
+    elif multiple > 1:
+        kv_dim = unfilled(kv_dim, multiple, dim // n_heads, n_heads)
+    return NextDiTConfig(
+        dim=dim,
+        n_layers=n_layers,
+        n_heads=n_heads,
+        n_kv_heads=kv_dim * n_heads // dim,
+        text_dim=shape("cap_embedder.0.weight")[0],
+        in_channels=in_channels,
+        out_channels=outputs // patch_size**2,
+        patch_size=patch_size,
+        ffn_dim=side(("feed_forward.w1", 0), ("feed_forward.w3", 0), ("feed_forward.w2", 1))[0],
+        time_dim=shape("t_embedder.mlp.0.bias")[0],
+        time_frequencies=frequencies,
+        qk_norm=qk_norm,
+    )
+
+
+def unfilled(rows: int, multiple: int, head_dim: int, n_heads: int) -> int:
+    """Return the rows that key heads have in a quantised matrix, which is filled up to `rows`, a multiple.
+
+    Raises ValueError if several numbers of heads, or none, would be filled up so.
+    """
+    sizes = [n * head_dim for n in range(1, n_heads + 1) if n_heads % n == 0]
+    fits = [size for size in sizes if -(-size // multiple) * multiple == rows]
+    if len(fits) != 1:
+        raise ValueError(
+            f"the quantised keys have {rows} rows, which {len(fits)} numbers of heads of {head_dim} could have: use "
+            "the file that is not quantised"
+        )
+    return fits[0]
+
+
+def patch_inputs(outputs: int) -> int:
+    """Return the inputs per token of a network with as many outputs, or with half of them a variance head."""
+    return next((n for n in (outputs, outputs // 2) if fitting_patch(n)), outputs)
+
+
+def split_patch(features: int) -> tuple[int, int]:
+    """Tell (channels, patch size) from the inputs per token: 4 (SDXL), 16 (FLUX) or 3 channels (pixels).
+
+    The smallest patch size that fits one of them wins. Raises ValueError if none does.
+    """
+    found = fitting_patch(features)
+    if found is None:
+        raise ValueError(f"x_embedder takes {features} numbers per token, which fits no known channel count (3, 4, 16)")
+    return found
+
+
+def fitting_patch(features: int) -> tuple[int, int] | None:
+    """Return (channels, patch size) as `split_patch`, None if nothing fits."""
+    for patch_size in (2, 4, 8, 16, 1):
+        for channels in (4, 16, 3):
+            if channels * patch_size**2 == features:
+                return channels, patch_size
+    return None
