@@ -137,8 +137,8 @@ def explain(keys: Iterable[str]) -> str:
 
 
 def family_of(model: nn.Module) -> Family:
-    """Return the family of a network. Raises ValueError if it is of none."""
-    for family in FAMILIES:
-        if isinstance(model, family.network):
-            return family
-    raise ValueError(f"{type(model).__name__} is no network of this pack")
+    """Return the family of a network, the narrowest one. Raises ValueError if it is of none."""
+    found = [family for family in FAMILIES if isinstance(model, family.network)]
+    if not found:
+        raise ValueError(f"{type(model).__name__} is no network of this pack")
+    return max(found, key=lambda family: len(family.network.__mro__))

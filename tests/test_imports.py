@@ -1,6 +1,7 @@
 """Imports go one way: nodes → nodes/adapter → nextdit and samplers; cli → pipelines; benchmarks → training."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def test_nodes_reach_comfyui_through_the_adapter():
     for module, names in IMPORTS.items():
         if module.startswith("nodes.") and not module.startswith("nodes.adapter"):
             assert not {name for name in names if name.split(".")[0] in {"comfy", "comfy_extras", "execution"}}, module
+
+
+def test_only_families_tell_networks_apart():
+    """What differs between kinds of models is a field of `Family`, or stands in the family's own files."""
+    asks = re.compile(r"isinstance\([^)]*\b(\w*NextDiT|MultiView\w*|LuminaNext\w*)\b|is_multiview")
+    own = ("nextdit.models.", "nodes.adapter.models.", "tests.")
+    # core's NextDiT is no family of ours, and this is where MODELs are sorted
+    wrong = [
+        module
+        for module, file in MODULES.items()
+        if not module.startswith(own) and asks.search(file.read_text(encoding="utf-8")) and "patchable" not in module
+    ]
+    assert not wrong
 
 
 def test_no_module_imports_itself_on_a_detour():

@@ -2,7 +2,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lumina_next.nextdit import load_model
+from lumina_next.nextdit import NextDiT, load_model
 from lumina_next.nextdit.text import load_text_encoder
 from lumina_next.training.data.text.tokenizer import train_tokenizer
 from lumina_next.training.loop.flow import draw_times, flow_loss
@@ -111,7 +111,7 @@ def test_schedule_and_average():
 
 
 def test_muon_takes_the_layers_matrices_only(monkeypatch):
-    model = image.initialise(image.demo_config(64))
+    model = image.initialise(NextDiT(image.demo_config(64)))
     adamw, muon = optimizers(model, 1e-3, muon=3e-3)
     assert all(p.ndim == 2 for p in muon.param_groups[0]["params"])
     assert sum(len(o.param_groups[0]["params"]) for o in (adamw, muon)) == len(list(model.parameters()))

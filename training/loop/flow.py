@@ -6,14 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...nextdit import NextDiT, NextDiTConfig
+from ...nextdit.trunk import Trunk
 
 CENTRE = -0.4  # of training times on the logit scale: a little more noise than picture
 
 
-def initialise(config: NextDiTConfig) -> NextDiT:
-    """Return an untrained NextDiT: Xavier matrices; gates, modulations and output zero (reference code)."""
-    model = NextDiT(config)
+def initialise(model: Trunk) -> Trunk:
+    """Return a network made ready for training: Xavier matrices; gates, modulations, output zero (reference code)."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)

@@ -78,7 +78,7 @@ def train(trainer: Trainer, folder: Path, out: Path | None) -> list[float]:
     options, run, losses = trainer.options, trainer.run, []
     start = last = saved = time.monotonic()
     shown = 0.0
-    with tqdm(total=options.steps, initial=run.step, desc="Next-DiT", mininterval=10) as progress:
+    with tqdm(total=options.steps, initial=run.step, desc=options.title, mininterval=10) as progress:
         while trainer.spent < 1 and last - start < 60 * options.minutes:
             loss = trainer.step(trainer.batches.draw(run.step, trainer.spent)).item()
             losses.append(loss)

@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ...nextdit import Call, NextDiT, NextDiTConfig, load_model
+from ...nextdit.family import Family
 from ...nextdit.layers.attend import default_attend
+from ...nextdit.models.image import FAMILY
 from ...nextdit.text import TextEncoder, load_text_encoder
 from ..data.batches import BUCKETS, Batch, EmojiBatches
 from ..data.emoji.pictures import to_pixels
@@ -93,14 +95,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return stage.parse_args(arguments)
 
 
-def make_trainer(options: argparse.Namespace) -> Trainer:
-    """Build model, data and optimizers from the options, and resume where --run has a state."""
+def make_trainer(options: argparse.Namespace, family: Family = FAMILY) -> Trainer:
+    """Build a model of a family, data and optimizers from the options, and resume where --run has a state."""
     torch.manual_seed(options.seed)
     encoder = load_text_encoder(options.text_encoder, device=options.device, dtype=torch.float32)
     if options.model:
-        model = load_model(options.model, dtype=torch.float32, family="image")
+        model = load_model(options.model, dtype=torch.float32, family=family.name)
     else:
-        model = initialise(demo_config(encoder.width))
+        model = initialise(family.network(demo_config(encoder.width)))
     if model.config.in_channels != 3:
         raise ValueError(
             f"training works on pixels: {options.model} takes {model.config.in_channels} channels, expected 3"
