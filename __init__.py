@@ -1,5 +1,9 @@
 """Lumina-Next for ComfyUI: native models, LLM text encoders, flow schedules and samplers."""
 
+from .version import VERSION
+
+__version__ = VERSION
+
 WEB_DIRECTORY = "./web"
 
 

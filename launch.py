@@ -33,7 +33,7 @@ VENV = ROOT / ".venv"
 WORK = ROOT / ".launch"
 STAMP = VENV / "set-up.json"
 PROMPT = "fox"
-TYPED = ("nextdit", "samplers", "cli", "training", "benchmarks")  # packages that import without ComfyUI
+TYPED = ("nextdit", "samplers", "pipelines", "cli", "training", "benchmarks")  # packages that import without ComfyUI
 WORKFLOW = ROOT / "workflows" / "api" / "text_to_image.json"
 COMFYUI_URL, COMFYUI_TAG = "https://github.com/comfyanonymous/ComfyUI", "v0.33.0"
 # These three belong together: pip would otherwise pair torch with a torchvision or torchaudio built for another one.

@@ -1,7 +1,8 @@
 """Options as data: a method with its name, words and parameters, from which node, command line and help are made."""
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 
@@ -65,3 +66,40 @@ def pick(kind: str, name: str, known: Iterable[str]) -> None:
     names = list(known)
     if name not in names:
         raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(names)}")
+
+
+class OptionError(ValueError):
+    """A choice that cannot work; each caller names the options in its message as its users know them.
+
+    They stand in the message as `option` writes them, and come out as in Python where nobody says otherwise.
+    """
+
+    def words(self, called: Callable[[str], str] = str) -> str:
+        """Return the message with every option as `called` names it."""
+        return re.sub(r"\{--(\w+)\}", lambda found: called(found[1]), self.args[0])
+
+    def __str__(self) -> str:
+        return self.words()
+
+
+def option(name: str) -> str:
+    """Return an option as it stands in the message of an OptionError."""
+    return f"{{--{name}}}"
+
+
+def named_values(option: str, text: str) -> tuple[str, dict[str, float]]:
+    """Return the name and the numbers of NAME,key=number,…; ValueError, naming the option, if it has another form."""
+    name, *pairs = text.split(",")
+    values = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        try:
+            values[key] = float(value)
+        except ValueError:
+            raise ValueError(f"{option} wants NAME,key=number,…; got {pair!r} in {text!r}") from None
+    return name, values
+
+
+def named_text(name: str, values: Mapping[str, float]) -> str:
+    """Return what `named_values` reads: NAME,key=number,…."""
+    return ",".join([name, *(f"{key}={value:g}" for key, value in values.items())])

@@ -3,7 +3,9 @@
 import argparse
 import sys
 
+from ..options import OptionError
 from . import download, generate, inspect
+from .jobs import flag
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,7 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"lumina-next: {' '.join(str(error).split())}\n")
+        told = error.words(flag) if isinstance(error, OptionError) else str(error)
+        sys.stderr.write(f"lumina-next: {' '.join(told.split())}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("lumina-next: interrupted\n")

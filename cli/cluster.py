@@ -6,13 +6,15 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from .latents import UndecodedError, keep_latents
+from ..options import OptionError
+from .jobs import Job, flag, models_of
+from .latents import keep_latents
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
-    from torch import Tensor
+    from ..pipelines import Picture
 
 ATTEMPTS = 3
 """How often a picture is tried whose worker dies: once may be the machine's fault, three times is the picture's."""
@@ -22,28 +24,40 @@ class Worker:
     """A process with the models in memory. Ray makes it on any machine that has what `__init__` needs."""
 
     def __init__(self, options: argparse.Namespace):
-        from .painting import Studio, find_device
 
-        self.studio = Studio(options, find_device(options.device))
-        self.studio.network()  # what is missing on this machine is said at once, not picture by picture
+        self.models = models_of(options)
+        with in_flags():
+            self.models.network("image")  # what is missing on this machine is said at once, not picture by picture
 
-    def paint(self, job: argparse.Namespace) -> "Tensor":
-        """Return the picture's pixels (3, H, W) on the CPU."""
-        return self.studio.paint(job, reporting=False)[0].float().cpu()
+    def paint(self, job: Job) -> "list[Picture]":
+        """Return the job's pictures."""
+        with in_flags():
+            return job.paint(self.models)
 
 
-class Crew:
-    """Ray's workers, each with at most one picture in hand; one that dies is replaced, and its picture tried again."""
+@contextmanager
+def in_flags() -> Iterator[None]:
+    """Turn what is wrong with options into ValueError in the command line's words, which go to another process."""
+    try:
+        yield
+    except OptionError as error:
+        raise ValueError(error.words(flag)) from error
+
+
+class WorkerPool:
+    """Ray's workers, each with at most one job in hand; one that dies is replaced, and its job tried again."""
 
     def __init__(self, options: argparse.Namespace, count: int, ray: Any, per_worker: dict[str, float]):
         self.options, self.ray = options, ray
         self.make = ray.remote(**per_worker)(Worker).remote
         self.idle = [self.make(options) for _ in range(count)]
-        self.busy: dict[Any, tuple[Any, argparse.Namespace]] = {}
+        self.busy: dict[Any, tuple[Any, Job]] = {}
         self.failed: list[str] = []
 
-    def pictures(self, jobs: list[argparse.Namespace]) -> Iterator[tuple[argparse.Namespace, "Tensor"]]:
-        """Yield every job once, as it is done, with its pixels; those that cannot be done are in `failed` instead."""
+    def pictures(self, jobs: list[Job]) -> "Iterator[tuple[Job, list[Picture]]]":
+        """Yield every job once, as it is done, with its pictures; those that cannot be done are in `failed` instead."""
+        from ..pipelines import UndecodedError
+
         waiting, tried = deque(jobs), dict.fromkeys(map(id, jobs), 0)
         while waiting or self.busy:
             while waiting and self.idle:
@@ -53,7 +67,7 @@ class Crew:
             (done,), _ = self.ray.wait(list(self.busy), num_returns=1)
             worker, job = self.busy.pop(done)
             try:
-                pixels = self.ray.get(done)
+                pictures = self.ray.get(done)
             except self.ray.exceptions.RayActorError as error:
                 if error.actor_init_failed:
                     raise ValueError(f"a worker could not start: {last_line(error)}") from error
@@ -70,7 +84,7 @@ class Crew:
                 self.failed.append(f"{job.output}: {keep_latents(cause, job.output) if kept else last_line(error)}")
             else:
                 self.idle.append(worker)
-                yield job, pixels
+                yield job, pictures
 
 
 def last_line(error: Exception) -> str:
@@ -78,7 +92,7 @@ def last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1]
 
 
-def paint_with_ray(options: argparse.Namespace, jobs: list[argparse.Namespace]) -> None:
+def paint_with_ray(options: argparse.Namespace, jobs: list[Job]) -> None:
     """Make the jobs' pictures on a cluster and write them here, where each is written once, however often tried.
 
     `options.ray` is the cluster's address, "local" for one on this machine while it lasts. Raises ValueError that
@@ -89,8 +103,6 @@ def paint_with_ray(options: argparse.Namespace, jobs: list[argparse.Namespace]) 
     except ImportError:
         raise ValueError("--ray needs Ray, which is not installed: pip install 'lumina-next[ray]'") from None
     from tqdm import tqdm
-
-    from .generate import write
 
     if not jobs:
         return
@@ -106,16 +118,16 @@ def paint_with_ray(options: argparse.Namespace, jobs: list[argparse.Namespace]) 
     try:
         with redirect_stdout(sys.stderr):  # where Ray tells of workers that die; files' names go to the other
             count, per_worker = share(ray.cluster_resources(), options.workers)
-            crew = Crew(options, min(count, len(jobs)), ray, per_worker)
-            for job, pixels in tqdm(crew.pictures(jobs), total=len(jobs), unit="picture"):
-                write([pixels], job, files)
+            pool = WorkerPool(options, min(count, len(jobs)), ray, per_worker)
+            for job, pictures in tqdm(pool.pictures(jobs), total=len(jobs), unit="picture"):
+                job.write(pictures, files)
     finally:
         ray.shutdown()
-    if crew.failed:
-        more = f"; and {len(crew.failed) - 10} more" if len(crew.failed) > 10 else ""
+    if pool.failed:
+        more = f"; and {len(pool.failed) - 10} more" if len(pool.failed) > 10 else ""
         raise ValueError(
-            f"{len(crew.failed)} of {len(jobs)} pictures failed, the same command tries them again: "
-            f"{'; '.join(crew.failed[:10])}{more}"
+            f"{len(pool.failed)} of {len(jobs)} pictures failed, the same command tries them again: "
+            f"{'; '.join(pool.failed[:10])}{more}"
         )
 
 

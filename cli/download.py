@@ -52,18 +52,23 @@ def run(options: argparse.Namespace) -> None:
     """Fetch the named weights; prints each file's path. Raises ValueError or OSError that say what to do."""
     if not options.to.is_dir():
         raise FileNotFoundError(f"--to {options.to} is no folder; give ComfyUI's models folder")
-    from huggingface_hub import HfApi, errors, hf_hub_download
+    from huggingface_hub import HfApi, errors, snapshot_download
 
     unreachable = (OSError, getattr(errors, "HTTPError", OSError))  # of the HTTP library, which differs by version
     weights = WEIGHTS[options.name]
     target = options.to / weights.folder
     try:
-        names = [file.rfilename for file in HfApi().model_info(weights.repository).siblings or ()]
+        # asked for first: offline, snapshot_download takes whatever is in the folder for the whole
+        found = HfApi().model_info(weights.repository)
+        names = [file.rfilename for file in found.siblings or ()]
         wanted = [name for name in names if any(fnmatch(name, pattern) for pattern in weights.files)]
         if not wanted:
             raise ValueError(f"{weights.repository} no longer has {' or '.join(weights.files)}")
+        snapshot_download(weights.repository, revision=found.sha, allow_patterns=wanted, local_dir=target)
         for name in wanted:
-            sys.stdout.write(f"{hf_hub_download(weights.repository, name, local_dir=target)}\n")
+            if not (target / name).is_file():
+                raise FileNotFoundError(f"{name} did not arrive")
+            sys.stdout.write(f"{target / name}\n")
     except errors.GatedRepoError as error:
         raise ValueError(
             f"{weights.repository} is gated: accept its licence at https://huggingface.co/{weights.repository}, "

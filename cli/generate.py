@@ -1,24 +1,14 @@
 """`lumina-next generate`: a prompt in, a PNG out, its parameters in the PNG."""
 
 import argparse
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
 
+from ..demo import MODEL, TEXT_ENCODER
 from .cluster import check_ray, paint_with_ray, ray_address
-from .latents import UndecodedError, keep_latents
-from .painting import DTYPES, Studio, dropping, find_device, grid, scaling, seeds
-from .processes import agreed, joined
+from .jobs import DTYPES, Job, models_of, progress_bar
+from .latents import keep_latents
+from .processes import joined, of_the_first, several
 from .prompts import check_folder, read_jobs, unfinished
-
-if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
-    from torch import Tensor
-
-    from ..nextdit.checkpoint import Description
-
-NOT_TOLD = ("run", "output", "batch", "device", "prompts", "ray", "workers")  # they do not change the picture
-DEMO = Path(__file__).resolve().parents[1] / "demo"
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -43,13 +33,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     add("--workers", type=int, metavar="N", help="how many of them work at once; default: one a GPU, or one in all")
     add("--negative", default="", metavar="TEXT", help="what to steer away from")
-    model = DEMO / "diffusion_models" / "lumina-next-demo.safetensors"
-    add("--model", type=Path, default=model, help="Next-DiT file or folder; default: the demo in the package")
-    encoder = DEMO / "text_encoders" / "lumina-next-demo"
+    add("--model", type=Path, default=MODEL, help="Next-DiT file or folder; default: the demo in the package")
     add(
         "--text-encoder",
         type=Path,
-        default=encoder,
+        default=TEXT_ENCODER,
         metavar="FOLDER",
         help="LLM folder; default: the one in the package",
     )
@@ -100,90 +88,44 @@ def run(options: argparse.Namespace) -> None:
     """Make the pictures and write them. Raises ValueError or OSError, before any long work where that can be told."""
     if (options.prompt is None) == (options.prompts is None):
         raise ValueError("give a prompt, or --prompts FILE, and not both")
-    options.ray = None if options.ray is None else ray_address(options.ray)
+    options = completed(options)
     check_ray(options)
-    from ..nextdit.checkpoint import check_family, describe
-
-    model = describe(options.model)
-    check_family(model.family, "image")
-    options.output = options.output or Path("lumina-next.png" if options.prompts is None else "lumina-next")
-    jobs = [options] if options.prompts is None else read_jobs(options)
-    for job in jobs:
-        check(job, model.config.in_channels)
-    side = native_side(options, model)
+    models = models_of(options)
+    many = options.prompts is not None
+    jobs = [Job.of(one, models) for one in (read_jobs(options) if many else [options])]
     check_files(options, jobs)
-    for job in jobs:
-        job.width, job.height, job.train_size = job.width or side, job.height or side, side
     if options.ray is not None:
-        find_device(options.device)
+        models.device  # noqa: B018 (one that cannot be used is said here, not on every worker)
         paint_with_ray(options, unfinished(jobs))
-        return
+    else:
+        paint(options, jobs)
+
+
+def completed(options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options with the defaults that depend on others. Raises ValueError as `ray_address`."""
+    output = options.output or Path("lumina-next.png" if options.prompts is None else "lumina-next")
+    ray = None if options.ray is None else ray_address(options.ray)
+    return argparse.Namespace(**{**vars(options), "output": output, "ray": ray})
+
+
+def paint(options: argparse.Namespace, jobs: list[Job]) -> None:
+    """Make the jobs' pictures on this machine; several processes of torchrun make each together."""
+    from ..pipelines import UndecodedError
+
+    many = options.prompts is not None
     with joined(options.device) as reporting:
-        device = find_device(options.device)
-        jobs = jobs if options.prompts is None else agreed(unfinished(jobs))
-        studio = Studio(options, device, keep=options.prompts is not None)
-        for job in jobs:
+        models = models_of(options, keep=many, by_rows=several())
+        for job in of_the_first(unfinished(jobs)) if many else jobs:
             try:
-                pictures = studio.paint(job, reporting)
+                with progress_bar(reporting) as progress:
+                    pictures = job.paint(models, progress)
             except UndecodedError as error:
                 raise ValueError(keep_latents(error, job.output) if reporting else str(error)) from error
             if reporting:
-                write(pictures, job)
+                job.write(pictures)
 
 
-def write(pictures: "Tensor | list[Tensor]", job: argparse.Namespace, out: TextIO | None = None) -> None:
-    """Write a job's pictures (3, H, W) and print their files to `out`, by default the standard output."""
-    from .png import write_png
-
-    for pixels, seed, file in zip(pictures, seeds(job), outputs(job.output, seeds(job)), strict=True):
-        write_png(file, pixels, parameters(job, seed))
-        print(file, file=out, flush=True)
-
-
-def native_side(options: argparse.Namespace, model: "Description") -> int:
-    """Return the side in pixels of the largest square that the model draws without scaling; ValueError if unknown."""
-    from ..nextdit.train_size import native_size, train_tokens
-
-    config = model.config
-    pixels = config.patch_size * (1 if config.in_channels == 3 else 8)
-    native, asked = model.family.native(config), options.train_size or 0
-    try:
-        size = native_size(native, pixels, train_tokens(model.metadata), asked, "--train-size")
-    except ValueError as error:
-        raise ValueError(f"{options.model}: {error}") from error
-    return asked or size.tokens * pixels
-
-
-def check(options: argparse.Namespace, channels: int) -> None:
-    """Raise ValueError or FileNotFoundError on options that cannot work."""
-    from ..nextdit.layers.rope_scaling import RopeScaling
-
-    if channels not in (3, 4):
-        raise ValueError(f"{options.model} works on {channels} channels; only 3 (pixels) and 4 (SDXL) can be decoded")
-    if channels == 4 and options.vae is None:
-        raise ValueError(
-            f"{options.model} makes latents, which need --vae: an SDXL VAE (lumina-next download sdxl-vae)"
-        )
-    if channels == 3 and options.vae is not None:
-        raise ValueError(f"{options.model} paints pixels and takes no --vae")
-    for name in ("width", "height", "batch", "train_size"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    if options.channels is not None and not 1 <= options.channels <= channels:
-        raise ValueError(f"--channels must be between 1 and the model's {channels}, got {options.channels}")
-    if options.second_pass is not None and not 0 < options.second_pass < 1:
-        raise ValueError(f"--second-pass must be between 0 and 1, got {options.second_pass:g}")
-    if not 0 <= options.seed < 2**63:
-        raise ValueError(f"--seed must be between 0 and 2**63 - 1, got {options.seed}")
-    if options.vae is not None and not options.vae.exists():
-        raise FileNotFoundError(f"--vae {options.vae} does not exist")
-    grid(options)
-    scaling(options, (1, 1), RopeScaling.train_tokens)
-    dropping(options)
-
-
-def check_files(options: argparse.Namespace, jobs: list[argparse.Namespace]) -> None:
+def check_files(options: argparse.Namespace, jobs: list[Job]) -> None:
     """Raise ValueError or FileNotFoundError where pictures cannot be written; make the folder of many."""
     if options.prompts is not None:
         if options.batch != 1:
@@ -194,21 +136,3 @@ def check_files(options: argparse.Namespace, jobs: list[argparse.Namespace]) -> 
         raise ValueError(f"--output must end in .png, got {options.output}")
     if not options.output.resolve().parent.is_dir():
         raise FileNotFoundError(f"the folder of --output does not exist: {options.output.resolve().parent}")
-
-
-def outputs(file: Path, seeds: list[int]) -> list[Path]:
-    """Name the files: as given, or with the seed appended when there are several."""
-    return [file] if len(seeds) == 1 else [file.with_name(f"{file.stem}-{seed}{file.suffix}") for seed in seeds]
-
-
-def parameters(options: argparse.Namespace, seed: int) -> dict:
-    """Return all that made a picture, for its metadata; of paths only the last part, which names no home folder."""
-    chosen = {key: value for key, value in vars(options).items() if key not in NOT_TOLD}
-    chosen = {key: value.name if isinstance(value, Path) else value for key, value in chosen.items()}
-    versions = {"python": platform.python_version()}
-    for package in ("lumina-next", "torch", "transformers"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # run from a checkout that is not installed
-            versions[package] = "not installed"
-    return {**chosen, "seed": seed, "versions": versions}

@@ -7,19 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     from torch import Tensor
 
-
-class UndecodedError(ValueError):
-    """A picture was sampled, and there was too little memory to decode it; `latents` (B, C, h, w) are in VAE space."""
-
-    def __init__(self, reason: str, latents: "Tensor"):
-        super().__init__(reason, latents)  # both, so that it comes over from another process whole
-        self.reason, self.latents = reason, latents
-
-    def __str__(self) -> str:
-        return self.reason
+    from ..pipelines import UndecodedError
 
 
-def keep_latents(error: UndecodedError, picture: Path) -> str:
+def keep_latents(error: "UndecodedError", picture: Path) -> str:
     """Write the latents beside where the picture was to go, and return what to tell the user."""
     file = picture.with_suffix(".latent")
     write_latent(file, error.latents)

@@ -1,15 +1,11 @@
 """The command line under `torchrun`: several processes, one picture."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
-    from torch import Tensor
-
-    from ..nextdit import NextDiT
+T = TypeVar("T")
 
 
 @contextmanager
@@ -41,21 +37,19 @@ def joined(device: str | None) -> Iterator[bool]:
         dist.destroy_process_group()
 
 
-def agreed(jobs: list) -> list:
+def several() -> bool:
+    """Whether this is one of several processes that have joined."""
+    import torch.distributed as dist
+
+    return dist.is_available() and dist.is_initialized()
+
+
+def of_the_first(values: list[T]) -> list[T]:
     """Return the first process's list on all that have joined: they must do the same, and see different folders."""
     import torch.distributed as dist
 
-    if dist.is_available() and dist.is_initialized():
-        together = [jobs]
-        dist.broadcast_object_list(together)
-        return together[0]
-    return jobs
-
-
-def shared(model: "NextDiT") -> "Callable[..., Tensor]":
-    """Return the network's call: by rows where several processes have joined, else its own."""
-    import torch.distributed as dist
-
-    from ..nextdit.parallel import forward_by_rows
-
-    return partial(forward_by_rows, model) if dist.is_available() and dist.is_initialized() else model
+    if not several():
+        return values
+    shared = [values]
+    dist.broadcast_object_list(shared)
+    return shared[0]

@@ -6,7 +6,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from ..nextdit.text_files import read_text, split_lines
+from .jobs import Job
 
 KEYS: dict[str, type] = {"prompt": str, "negative": str, "seed": int, "width": int, "height": int, "out": str}
 
@@ -17,6 +17,8 @@ def read_jobs(options: argparse.Namespace) -> list[argparse.Namespace]:
     A line is a prompt, or a JSON object with the keys of KEYS; nothing but a line end ends it. A file's name is
     "out" or else the line's number, in the folder of `--output`. Raises ValueError that names the line.
     """
+    from ..nextdit.text_files import read_text, split_lines
+
     jobs: list[argparse.Namespace] = []
     files: dict[str, int] = {}  # which line makes it
     lines = split_lines(read_text(options.prompts))
@@ -59,12 +61,12 @@ def read_line(line: str, where: str) -> dict[str, Any]:
     return asked
 
 
-def unfinished(jobs: list[argparse.Namespace]) -> list[argparse.Namespace]:
+def unfinished(jobs: list[Job]) -> list[Job]:
     """Return the jobs whose pictures are not there yet; pictures appear only when whole, so those there are."""
     return [job for job in jobs if not job.output.exists()]
 
 
-def check_folder(folder: Path, jobs: list[argparse.Namespace]) -> None:
+def check_folder(folder: Path, jobs: list[Job]) -> None:
     """Make the folders that pictures go to. Raises ValueError for a name that leaves the folder or is no PNG's."""
     for job in jobs:
         if not job.output.resolve().is_relative_to(folder.resolve()):

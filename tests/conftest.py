@@ -8,7 +8,7 @@ from lumina_next.tests.support.browser import NAMES, find_chromium
 from lumina_next.tests.support.comfy_server import HOW_TO_GET_ONE, find_comfyui
 
 # The longest first, so that at the end no process waits for another.
-ORDER = ("host", "nodes", "nextdit", "training", "cli", "benchmarks")
+ORDER = ("host", "nodes", "nextdit", "training", "cli", "pipelines", "benchmarks")
 
 
 def share(name: str) -> str:

@@ -7,7 +7,8 @@ another --name the document stays as it is.
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from tqdm import tqdm
 
 from ...nextdit import load_model
 from ...nextdit.text import load_text_encoder
-from ...samplers import guide, integrate, stages, times
+from ...pipelines.sampling import Sampling, features, guided_velocity, noise
+from ...samplers import integrate, stages, times
 from ...samplers.solvers import Velocity
-from ...training.loop.sampling import noise
 from ..schedules.measured import measured_times, probe, probe_times
 from ..shared.metrics import psnr
 from ..shared.options import ROOT, add_redraw
@@ -59,14 +60,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def flow(model, encoder, truth: Truth, concepts: list[int], first: int, guidance: float) -> tuple[Velocity, Tensor]:
     """Return the guided velocity for English prompts of concepts and their noise (N, 3, 64, 64), seeds from `first`."""
     weight = model.x_embedder.weight
-    text, mask = encoder([*(truth.name(i, "en") for i in concepts), *[""] * len(concepts)])
-    text, mask = text.to(weight), mask.to(weight.device).bool()
-
-    def velocity(x: Tensor, t: Tensor) -> Tensor:
-        v = model(x.repeat(2, 1, 1, 1), t.to(x).expand(2 * len(x)), text, mask)
-        return guide(*v.chunk(2), guidance)
-
+    sampling, names = Sampling(cfg=guidance), [truth.name(i, "en") for i in concepts]
+    velocity = guided_velocity(model, *features(encoder, names, [""] * len(names), sampling), sampling)
     return velocity, noise(range(first, first + len(concepts)), BASE, BASE).to(weight.device)
+
+
+def on_grid(velocity: Velocity, x: Tensor, method: str, grid: Tensor) -> Tensor:
+    """Return where the solver ends on a grid, whose times are kept exact."""
+    return integrate(velocity, x, grid.double(), method)
 
 
 def runs(evaluations: Sequence[int]) -> Iterator[tuple[int, str, str, int]]:
@@ -87,12 +88,8 @@ def measure(options: argparse.Namespace) -> dict:
     probed, judged = everything[: options.measured], everything[options.measured :][: options.prompts]
     velocity, x = flow(model, encoder, truth, probed, FIRST_MEASURED, options.guidance)
     path, end = probe(velocity, x, probe_times(PROBES))
-
-    def ends(method: str) -> Callable[[Tensor], Tensor]:
-        return lambda grid: integrate(velocity, x, grid.double(), method)
-
     grids = {
-        (method, steps): measured_times(path, end, ends(method), steps, method)
+        (method, steps): measured_times(path, end, partial(on_grid, velocity, x, method), steps, method)
         for _, schedule, method, steps in tqdm(list(runs(options.evaluations)))
         if schedule == "measured"
     }
@@ -112,7 +109,7 @@ def measure(options: argparse.Namespace) -> dict:
 
     for spent, schedule, method, steps in tqdm(list(runs(options.evaluations))):
         grid = grids[method, steps] if schedule == "measured" else times(schedule, steps)
-        out = integrate(velocity, x, grid.double(), method)
+        out = on_grid(velocity, x, method, grid)
         found["runs"].append(score(out, NFE=spent, schedule=schedule, solver=method))
         if schedule == "measured":
             found["schedules"][f"{method}, {steps} steps"] = [round(t, 4) for t in grid.tolist()]

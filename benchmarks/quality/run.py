@@ -25,10 +25,9 @@ SECTIONS = {
     "Guidance": sections.guidance,
     "Speed": sections.speed,
 }
-# Of the columns, in docs/quality.md.
-SHOWN: tuple[str, ...] = (
-    *("prompts", "background", "guidance", "identity", "both, in order", "left", "right"),
-    *("psnr", "edges", "sharpness", "threads", "seconds"),
+SHOWN = (  # of the columns, in docs/quality.md
+    *("prompts", "background", "guidance", "identity", "both, in order", "left", "right", "psnr", "edges"),
+    *("sharpness", "threads", "seconds"),
 )
 
 

@@ -19,9 +19,8 @@ from ...nextdit import Call, load_model
 from ...nextdit.layers.attend import default_attend
 from ...nextdit.regions import Region, Regions, grid_cell
 from ...nextdit.text import load_text_encoder
-from ...samplers import guide, integrate, times
+from ...pipelines.sampling import noise
 from ...training.data.emoji.concepts import LEFT_OF
-from ...training.loop.sampling import noise
 from ..shared.metrics import rate
 from ..shared.options import add_redraw
 from ..shared.report import brief, fill_document, measured_with, stored_results, told, write_grid, write_results
@@ -144,10 +143,10 @@ def draw(bench: Bench, layout: Layout, method: Callable[..., Velocity], pictures
 
         def velocity(x: Tensor, t: Tensor, positive=positive, negative=negative) -> Tensor:
             t = t.expand(len(x))
-            return guide(positive(x, t), negative(x, t), bench.guidance)
+            return bench.sampling.guide(positive(x, t), negative(x, t))
 
         x = noise(range(start, start + len(part)), *layout.size)
-        drawn.append(integrate(velocity, x, times(bench.schedule, bench.steps), bench.method))
+        drawn.append(bench.sampling.follow(velocity, x))
     return torch.cat(drawn).float()
 
 
@@ -209,8 +208,8 @@ def main(arguments: list[str] | None = None) -> None:
         write_results(options.results, "regions", settings, results)
     publish(options, settings, results)
     for layout in LAYOUTS:
-        title = f"{layout.name}, "
-        drawn = {name.removeprefix(title): x for name, x in bench.pictures.items() if name.startswith(title)}
+        own = f"{layout.name}, "
+        drawn = {name.removeprefix(own): x for name, x in bench.pictures.items() if name.startswith(own)}
         if drawn:
             name = f"regions-{layout.rows}x{layout.columns}.webp"
             write_grid(options.grids / name, drawn, min(6, *(len(samples) for samples in drawn.values())))

@@ -1,7 +1,7 @@
 """The parts of the quality benchmark; each draws samples and returns rows of measures, and pictures to show."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ...nextdit import NextDiT
 from ...nextdit.text import TextEncoder
+from ...pipelines.sampling import Sampling, noise, sample
 from ...training.data.emoji.concepts import COLOURS, LEFT_OF, background_caption
-from ...training.loop.sampling import noise, sample
 from .metrics import edge_distance, mean, perceptual, psnr, rate, repetition, sharpness
 from .truth import Truth
 
@@ -34,6 +34,10 @@ class Bench:
     pictures: dict[str, Tensor] = field(default_factory=dict)
 
     @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.steps, self.schedule, solver=self.method, cfg=self.guidance)
+
+    @property
     def train_tokens(self) -> int:
         return BASE // self.model.config.patch_size
 
@@ -45,15 +49,19 @@ class Bench:
         *,
         seed: int = 0,
         x: Tensor | None = None,
+        sampling: Sampling | None = None,
         **options,
     ) -> Tensor:
-        """Return samples (N, 3, height, width) of prompts, from x or, of sample i, noise of seed 1000·seed + i."""
-        chosen = {"steps": self.steps, "guidance": self.guidance, "method": self.method, "schedule": self.schedule}
-        chosen.update(options)
+        """Return samples (N, 3, height, width) of prompts, from x or, of sample i, noise of seed 1000·seed + i.
+
+        `sampling` is the bench's unless it is given; the other options are those of `pipelines.sampling.sample`.
+        """
+        sampling = self.sampling if sampling is None else sampling
         x = noise(range(1000 * seed, 1000 * seed + len(prompts)), height, width) if x is None else x
         rows = range(0, len(prompts), self.batch)
         drawn = [
-            sample(self.model, self.encoder, prompts[i : i + self.batch], x[i : i + self.batch], **chosen) for i in rows
+            sample(self.model, self.encoder, prompts[i : i + self.batch], x[i : i + self.batch], sampling, **options)
+            for i in rows
         ]
         return torch.cat(drawn).float().cpu()
 
@@ -137,16 +145,14 @@ def two_objects(bench: Bench) -> list[Row]:
 
 def guidance(bench: Bench, scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0), concepts: int = 32) -> list[Row]:
     """Classifier-free guidance scales."""
-    return [
-        {"guidance": s, **bench.scored("en", list(range(len(bench.truth.emoji)))[:concepts], guidance=s)}
-        for s in scales
-    ]
+    every = list(range(len(bench.truth.emoji)))[:concepts]
+    return [{"guidance": s, **bench.scored("en", every, sampling=replace(bench.sampling, cfg=s))} for s in scales]
 
 
 def speed(bench: Bench) -> list[Row]:
     """Seconds for one 1× picture, 10 steps of Euler with guidance, on the threads that PyTorch has; the third run."""
     for _ in range(3):
         start = time.perf_counter()
-        bench.draw([bench.truth.name(0, "en")], steps=10, guidance=2.0, method="euler")
+        bench.draw([bench.truth.name(0, "en")], sampling=replace(bench.sampling, steps=10, cfg=2.0, solver="euler"))
         seconds = time.perf_counter() - start
     return [{"threads": torch.get_num_threads(), "seconds": seconds}]

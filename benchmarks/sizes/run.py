@@ -9,6 +9,7 @@ keep what an earlier run found. Also the search for a method's options:
 import argparse
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from ...cli.options import named_values
 from ...nextdit import RopeScaling
 from ...nextdit.layers.rope_scaling import DEFAULT, METHODS, scale_factor
+from ...options import named_values
 from ..shared.bars import AGAIN, BICUBIC, size_bars
 from ..shared.metrics import mean, objects
 from ..shared.options import ROOT, add_options, open_bench
@@ -163,7 +164,8 @@ def passes(
         large = F.interpolate(pictures, (now, now), mode="bicubic", align_corners=False)
         rope = scaling(spec, now, now, bench)
         by_seed = enumerate(large.chunk(bench.seeds))
-        drawn = [bench.redraw(x, prompts, BEGIN, seed=seed, steps=PASS_STEPS, rope=rope) for seed, x in by_seed]
+        again = replace(bench.sampling, steps=PASS_STEPS)
+        drawn = [bench.redraw(x, prompts, BEGIN, seed=seed, sampling=again, rope=rope) for seed, x in by_seed]
         pictures = torch.cat(drawn).clamp(-1, 1)
     return pictures, seconds + (time.perf_counter() - start) / len(pictures)
 

@@ -8,6 +8,7 @@ and the tables in docs/multi_view.md; under another --name the document stays as
 import argparse
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...nextdit import ContextDrop, MultiViewNextDiT, load_model
+from ...nextdit.layers.attend import default_attend
 from ...nextdit.text import TextEncoder, load_text_encoder
+from ...pipelines.sampling import Sampling, noise
+from ...pipelines.views import sample_views
 from ...training.data.batches import TRAIN_PIXELS
 from ...training.data.objects.view_batches import to_size
 from ...training.data.objects.views import TEST_VIEWS, held_out_views
-from ...training.loop.sampling import noise, sample_views
+from ...training.loop.attention import within_frames
 from ..shared.flops import views_flops
 from ..shared.metrics import edge_distance, mean, perceptual, psnr, rate
 from ..shared.options import ROOT, add_redraw
@@ -124,10 +128,9 @@ class Sampler:
                 prompts,
                 azimuths.expand(len(rows), -1),
                 x.unflatten(0, (len(rows), -1)),
+                Sampling(self.options.steps, "uniform", cfg=self.options.text_guidance),
                 image=None if images is None else images[rows],
-                steps=self.options.steps,
-                text_guidance=self.options.text_guidance,
-                image_guidance=self.options.image_guidance,
+                image_cfg=self.options.image_guidance,
                 **more,
             )
             drawn.append(views.float().cpu())
@@ -147,7 +150,9 @@ def sources(sample: Sampler, models: dict[str, MultiViewNextDiT], count: int) ->
         views = sample(models["no azimuth"], torch.zeros_like(azimuths), count)
         rows.append({"drawn from": "image, trained without azimuths", **measures(held, views, azimuths)})
     if "no cross-view" in models:
-        views = sample(models["no cross-view"], azimuths, count, text=True, cross_view=False)
+        views = sample(
+            models["no cross-view"], azimuths, count, text=True, attend=partial(within_frames, default_attend)
+        )
         rows.append(
             {"drawn from": "image and caption, trained without cross-view attention"} | measures(held, views, azimuths)
         )

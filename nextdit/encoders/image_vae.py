@@ -1,9 +1,10 @@
 """The SDXL autoencoder's decoder: latents in, pixels out; for use without ComfyUI, which brings its own."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,24 +13,27 @@ from torch import Tensor, nn
 from ..files import read_weights
 
 SCALING = 0.13025
-"""What latents were multiplied with for Lumina-Next (SDXL's factor): divide by it before decoding."""
+"""What latents were multiplied with for Lumina-Next (SDXL's factor), after encoding: divide by it before decoding."""
 
+Half = TypeVar("Half", bound=nn.Module)
 GROUPS, EPS = 32, 1e-6
 PREFIXES = ("", "first_stage_model.", "vae.")
 WEIGHT_FILES = ("vae/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors")
 
 # Our key (the LDM layout) ← diffusers' AutoencoderKL, as patterns; {up} turns the order of the levels round.
 DIFFUSERS = (
-    (r"decoder\.mid_block\.resnets\.0\.(.+)", "decoder.mid.block_1.{0}"),
-    (r"decoder\.mid_block\.resnets\.1\.(.+)", "decoder.mid.block_2.{0}"),
-    (r"decoder\.mid_block\.attentions\.0\.group_norm\.(.+)", "decoder.mid.attn_1.norm.{0}"),
-    (r"decoder\.mid_block\.attentions\.0\.(?:to_q|query)\.(.+)", "decoder.mid.attn_1.q.{0}"),
-    (r"decoder\.mid_block\.attentions\.0\.(?:to_k|key)\.(.+)", "decoder.mid.attn_1.k.{0}"),
-    (r"decoder\.mid_block\.attentions\.0\.(?:to_v|value)\.(.+)", "decoder.mid.attn_1.v.{0}"),
-    (r"decoder\.mid_block\.attentions\.0\.(?:to_out\.0|proj_attn)\.(.+)", "decoder.mid.attn_1.proj_out.{0}"),
+    (r"(\w+)\.mid_block\.resnets\.0\.(.+)", "{0}.mid.block_1.{1}"),
+    (r"(\w+)\.mid_block\.resnets\.1\.(.+)", "{0}.mid.block_2.{1}"),
+    (r"(\w+)\.mid_block\.attentions\.0\.group_norm\.(.+)", "{0}.mid.attn_1.norm.{1}"),
+    (r"(\w+)\.mid_block\.attentions\.0\.(?:to_q|query)\.(.+)", "{0}.mid.attn_1.q.{1}"),
+    (r"(\w+)\.mid_block\.attentions\.0\.(?:to_k|key)\.(.+)", "{0}.mid.attn_1.k.{1}"),
+    (r"(\w+)\.mid_block\.attentions\.0\.(?:to_v|value)\.(.+)", "{0}.mid.attn_1.v.{1}"),
+    (r"(\w+)\.mid_block\.attentions\.0\.(?:to_out\.0|proj_attn)\.(.+)", "{0}.mid.attn_1.proj_out.{1}"),
     (r"decoder\.up_blocks\.(\d+)\.resnets\.(\d+)\.(.+)", "decoder.up.{up}.block.{1}.{2}"),
     (r"decoder\.up_blocks\.(\d+)\.upsamplers\.0\.(.+)", "decoder.up.{up}.upsample.{1}"),
-    (r"decoder\.conv_norm_out\.(.+)", "decoder.norm_out.{0}"),
+    (r"encoder\.down_blocks\.(\d+)\.resnets\.(\d+)\.(.+)", "encoder.down.{0}.block.{1}.{2}"),
+    (r"encoder\.down_blocks\.(\d+)\.downsamplers\.0\.(.+)", "encoder.down.{0}.downsample.{1}"),
+    (r"(\w+)\.conv_norm_out\.(.+)", "{0}.norm_out.{1}"),
 )
 
 
@@ -154,7 +158,7 @@ def find_prefix(keys: Iterable[str]) -> str | None:
 
 
 def ldm_key(key: str, levels: int) -> str:
-    """Return the LDM name of one decoder key of either layout."""
+    """Return the LDM name of one key of either layout, `levels` being those of the decoder."""
     for pattern, ours in DIFFUSERS:
         if found := re.fullmatch(pattern, key):
             parts = found.groups()
@@ -163,8 +167,8 @@ def ldm_key(key: str, levels: int) -> str:
     return key
 
 
-def to_ldm_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a VAE of either layout, with any known prefix, and leave out all but the decoder.
+def to_ldm_keys(weights: Mapping[str, Tensor], half: tuple[str, ...]) -> dict[str, Tensor]:
+    """Rename a VAE of either layout, with any known prefix, and leave out what does not start as one `half` does.
 
     Raises ValueError if it is no such VAE.
     """
@@ -173,7 +177,7 @@ def to_ldm_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         sample = ", ".join(sorted(weights)[:3])
         raise ValueError(f"not an SDXL VAE, which has decoder.conv_in.weight; its first keys: {sample}")
     inner = {key[len(prefix) :]: tensor for key, tensor in weights.items() if key.startswith(prefix)}
-    wanted = {key: tensor for key, tensor in inner.items() if key.startswith(("decoder.", "post_quant_conv."))}
+    wanted = {key: tensor for key, tensor in inner.items() if key.startswith(half)}
     levels = len({key.split(".")[2] for key in wanted if key.startswith("decoder.up")})
     renamed = {ldm_key(key, levels): tensor for key, tensor in wanted.items()}
     # diffusers keeps the attention's 1×1 convolutions as linear layers
@@ -197,12 +201,25 @@ def load_vae_decoder(path: str | Path, *, dtype: torch.dtype = torch.float32, de
 
     float32 by default, because SDXL's VAE overflows in float16. Raises FileNotFoundError or ValueError.
     """
+    return load_half(
+        path, ("decoder.", "post_quant_conv."), lambda shapes: VAEDecoder(infer_config(shapes)), dtype, device
+    )
+
+
+def load_half(
+    path: str | Path,
+    keys: tuple[str, ...],
+    build: Callable[[Mapping[str, tuple[int, ...]]], Half],
+    dtype: torch.dtype,
+    device: str,
+) -> Half:
+    """Load what `build` makes of the shapes of a VAE's weights that start with `keys`, as `load_vae_decoder` does."""
     path = Path(path)
     file = next((path / name for name in WEIGHT_FILES if (path / name).is_file()), path)
     try:
-        weights = to_ldm_keys(read_weights(file))
+        weights = to_ldm_keys(read_weights(file), keys)
         with torch.device("meta"):
-            model = VAEDecoder(infer_config({key: tuple(w.shape) for key, w in weights.items()}))
+            model = build({key: tuple(w.shape) for key, w in weights.items()})
         ours = model.state_dict()
         wrong = sorted(k for k in ours.keys() | weights.keys() if k not in ours or k not in weights)
         wrong += [k for k in ours.keys() & weights.keys() if ours[k].shape != weights[k].shape]

@@ -12,7 +12,7 @@ class MortalWorker(Worker):
 
     def paint(self, job):
         died = Path(f"{job.output.parent}-died-once")
-        if job.prompt == "dies always" or (job.prompt == "dies once" and not died.exists()):
+        if job.request.prompt == "dies always" or (job.request.prompt == "dies once" and not died.exists()):
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().paint(job)

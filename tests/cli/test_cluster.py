@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from lumina_next.cli import cluster, main
-from lumina_next.cli.cluster import Crew, ray_address, share
+from lumina_next.cli.cluster import WorkerPool, ray_address, share
 from lumina_next.tests.cli.mortal_worker import MortalWorker
 
 QUICK = ("--steps", "1", "--device", "cpu", "--cfg", "1", "--dtype", "fp32")
@@ -63,7 +63,7 @@ class Ref:
 
 
 class StandIn:
-    """As much of Ray as a Crew uses: pictures are painted when they are waited for, and worker 0 dies at once."""
+    """As much of Ray as a WorkerPool uses: pictures are painted when they are waited for, and worker 0 dies at once."""
 
     exceptions = SimpleNamespace(RayActorError=Died, RayTaskError=Raised)
 
@@ -93,17 +93,17 @@ class StandIn:
         self.killed += 1
 
 
-def test_a_crew_tries_again_and_goes_on():
+def test_a_pool_tries_again_and_goes_on():
     ray = StandIn()
     jobs = [Namespace(prompt=word, output=f"{word}.png") for word in ("fox", "dies always", "nan", "hen", "cat")]
-    crew = Crew(Namespace(), 2, ray, {"num_cpus": 1})
-    done = [(job.prompt, pixels) for job, pixels in crew.pictures(jobs)]
+    pool = WorkerPool(Namespace(), 2, ray, {"num_cpus": 1})
+    done = [(job.prompt, pixels) for job, pixels in pool.pictures(jobs)]
     assert sorted(done) == [("cat", "cat"), ("fox", "fox"), ("hen", "hen")]
-    assert sorted(crew.failed) == [
+    assert sorted(pool.failed) == [
         "dies always.png: its worker died 3 times",
         "nan.png: ValueError: the picture has NaN values",
     ]
-    assert ray.killed >= 3 and ray.made == 2 + ray.killed and len(crew.idle) == 2
+    assert ray.killed >= 3 and ray.made == 2 + ray.killed and len(pool.idle) == 2
 
 
 @pytest.mark.timeout(600)

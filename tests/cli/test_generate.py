@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from lumina_next.cli import main
-from lumina_next.cli.generate import DEMO
+from lumina_next.demo import FOLDER as DEMO
 from lumina_next.nextdit import ContextDrop, MultiViewNextDiT, RopeScaling, load_model, save_model
 from lumina_next.nextdit.text import load_text_encoder
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lumina_next.cli import main
-from lumina_next.cli.generate import DEMO
+from lumina_next.demo import FOLDER as DEMO
 
 
 def inspect(path, capsys) -> dict:

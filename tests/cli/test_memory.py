@@ -7,10 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lumina_next.cli import main, painting
-from lumina_next.cli.latents import UndecodedError, write_latent
+from lumina_next.cli import main
+from lumina_next.cli.latents import write_latent
 from lumina_next.nextdit import NextDiT
 from lumina_next.nextdit.encoders.image_vae import VAEDecoder, load_vae_decoder
+from lumina_next.pipelines import Models, UndecodedError
 
 SIZE = ("--width", "64", "--height", "48", "--steps", "2", "--device", "cpu")
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 48.00 GiB.")
@@ -56,7 +57,7 @@ def test_a_latent_that_cannot_be_decoded_is_kept(latent_model, vae, fails, monke
 
 
 def test_a_latent_is_kept_when_the_vae_itself_does_not_fit(latent_model, vae, fails, monkeypatch):
-    monkeypatch.setattr(painting.Studio, "decoder", no_memory)
+    monkeypatch.setattr(Models, "decoder", no_memory)
     assert "kept in lumina-next.latent" in fails("generate", "fox", "--model", latent_model, "--vae", vae, *SIZE)
 
 

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from lumina_next.cli import main
-from lumina_next.cli.painting import Studio
+from lumina_next.cli.jobs import Job
 from lumina_next.cli.prompts import read_jobs
+from lumina_next.pipelines import Picture
 
 QUICK = ("--steps", "2", "--device", "cpu", "--cfg", "1", "--dtype", "fp32")
 LINES = 'a fox\n\n{"prompt": "猫 🐈", "seed": 7, "out": "animals/cat.png", "width": 48, "height": 32}\n'
@@ -36,14 +37,14 @@ def test_a_stopped_run_goes_on_where_it_was(monkeypatch, capsys):
     Path("prompts.txt").write_text("one\ntwo\nthree\n", "utf-8")
     painted = []
 
-    def paint(self, job, reporting=True):
+    def paint(job, models, progress=None):
         if len(painted) == 1 and not Path("stopped").exists():
             Path("stopped").touch()
             raise KeyboardInterrupt
-        painted.append(job.prompt)
-        return torch.zeros(1, 3, 4, 4)
+        painted.append(job.request.prompt)
+        return [Picture.of(torch.zeros(3, 4, 4), {"prompt": job.request.prompt})]
 
-    monkeypatch.setattr(Studio, "paint", paint)
+    monkeypatch.setattr(Job, "paint", paint)
     command = ["generate", "--prompts", "prompts.txt", *QUICK, "-o", "all"]
     assert main(command) == 130
     assert [file.name for file in Path("all").iterdir()] == ["0001.png"]
@@ -116,14 +117,14 @@ def test_a_resumed_run_knows_lines_with_odd_characters(monkeypatch):
     Path("prompts.txt").write_text(f"{ODD}\n\u2028two\u2028\nthree\n", "utf-8")
     painted = []
 
-    def paint(self, job, reporting=True):
-        if job.prompt == "three" and not Path("stopped").exists():
+    def paint(job, models, progress=None):
+        if job.request.prompt == "three" and not Path("stopped").exists():
             Path("stopped").touch()
             raise KeyboardInterrupt
-        painted.append(job.prompt)
-        return torch.zeros(1, 3, 4, 4)
+        painted.append(job.request.prompt)
+        return [Picture.of(torch.zeros(3, 4, 4), {"prompt": job.request.prompt})]
 
-    monkeypatch.setattr(Studio, "paint", paint)
+    monkeypatch.setattr(Job, "paint", paint)
     command = ["generate", "--prompts", "prompts.txt", *QUICK, "-o", "all"]
     assert main(command) == 130 and main(command) == 0
     assert painted == [ODD, "\u2028two\u2028", "three"]

@@ -7,9 +7,10 @@ from PIL import Image
 
 from lumina_next.nextdit import MultiViewNextDiT, load_model
 from lumina_next.nextdit.text import load_text_encoder
+from lumina_next.pipelines.sampling import Sampling
+from lumina_next.pipelines.views import sample_views
 from lumina_next.tests.support import untrained_model
 from lumina_next.training.data.objects.view_batches import Objects, ViewBatches, to_size, view_buckets
-from lumina_next.training.loop.sampling import sample_views
 from lumina_next.training.loop.trainer import encode, train
 from lumina_next.training.tasks import multiview
 
@@ -155,8 +156,9 @@ def test_guidance_on_text_and_image_is_the_sum_of_both(text_encoder_folder, star
     encoder = load_text_encoder(text_encoder_folder, dtype=torch.float32)
     x, image, azimuths = torch.randn(1, 2, 3, 16, 16), torch.randn(1, 3, 16, 16), torch.tensor([[0.0, 90.0]])
 
-    def drawn(prompt, image, **guidance):
-        return sample_views(model, encoder, [prompt], azimuths, x, image=image, steps=1, **guidance) - x
+    def drawn(prompt, image, text_guidance=1.0, image_guidance=1.0):
+        sampling = Sampling(1, "uniform", cfg=text_guidance)
+        return sample_views(model, encoder, [prompt], azimuths, x, sampling, image=image, image_cfg=image_guidance) - x
 
     empty, of_image, of_both = drawn("", None), drawn("", image), drawn("a red ball", image)
     both = drawn("a red ball", image, text_guidance=3.0, image_guidance=2.0)

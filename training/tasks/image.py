@@ -18,12 +18,12 @@ from ...nextdit.family import Family
 from ...nextdit.layers.attend import default_attend
 from ...nextdit.models.image import FAMILY
 from ...nextdit.text import TextEncoder, load_text_encoder
+from ...pipelines.sampling import Sampling, noise, sample
 from ..data.batches import BUCKETS, Batch, EmojiBatches
 from ..data.emoji.pictures import to_pixels
 from ..data.folder import FolderBatches
 from ..loop.attention import folded_attention
 from ..loop.flow import flow_loss, initialise
-from ..loop.sampling import noise, sample
 from ..loop.trainer import Batches, Trainer, encode, parser, start, train
 
 SHOWN = ("dog face", "avocado, red apple", "ロケット", "🐸", "猫脸", "pizza on a blue background", "сердце", "maison")
@@ -75,12 +75,12 @@ class ImageTask:
         return {} if self.options.images else {"train_tokens": str(64 // model.config.patch_size)}
 
     def show(self, model: NextDiT, file: Path, spent: float) -> None:
-        grid(model, self.encoder, file, 64)
+        write_samples(model, self.encoder, file, 64)
 
 
-def grid(model: NextDiT, encoder: TextEncoder, file: Path, size: int) -> None:
+def write_samples(model: NextDiT, encoder: TextEncoder, file: Path, size: int) -> None:
     """Write a row of samples of SHOWN as a picture file."""
-    rows = sample(model, encoder, SHOWN, noise(range(len(SHOWN)), size, size), steps=10, guidance=2.0)
+    rows = sample(model, encoder, SHOWN, noise(range(len(SHOWN)), size, size), Sampling(10, "uniform", cfg=2.0))
     Image.fromarray(to_pixels(torch.cat(list(rows), dim=2)[None])[0]).save(file)
 
 

@@ -17,12 +17,13 @@ from ...nextdit import Call, MultiViewNextDiT, Views, load_model
 from ...nextdit.families import family_of
 from ...nextdit.layers.attend import Attend, default_attend
 from ...nextdit.text import TextEncoder, load_text_encoder
+from ...pipelines.sampling import Sampling
+from ...pipelines.views import sample_views
 from ..data.batches import TRAIN_PIXELS
 from ..data.emoji.pictures import to_pixels
 from ..data.objects.view_batches import Objects, ViewBatch, ViewBatches, ViewBucket, to_size, view_buckets
 from ..loop.attention import folded_attention, within_frames
 from ..loop.flow import flow_loss
-from ..loop.sampling import sample_views
 from ..loop.trainer import Trainer, encode, parser, start, train
 
 SHOWN = 3  # held-out objects in a picture of samples
@@ -103,10 +104,10 @@ class MultiViewTask:
             [""] * len(true),
             self.azimuths(azimuths),
             x,
+            Sampling(10, "uniform", cfg=1.0),
             image=images,
-            steps=10,
-            image_guidance=2.0,
-            cross_view=self.options.cross_view,
+            image_cfg=2.0,
+            attend=lambda frames: default_attend if self.options.cross_view else within_frames(default_attend, frames),
             positions=ViewBucket(8, size, 1.0, full=full).positions(model.config.patch_size),
         )
         rows = [

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lumina_next.nextdit import load_model
+from lumina_next.pipelines.sampling import Sampling, noise, sample
 from lumina_next.samplers import guide, integrate, times
 from lumina_next.tests.support import untrained_model
-from lumina_next.training.loop.sampling import noise, sample
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def test_a_run_that_begins_late_goes_on_as_the_whole_would(model):
         return text, torch.ones(len(prompts), 3)
 
     x, states = noise([0, 1], 16, 16), {}
+    ten = Sampling(10, "uniform", cfg=2.0)
     prompts, grid = ["fox", "a red apple"], times("uniform", 10)
     text, mask = encoder([*prompts, "", ""])
 
@@ -31,7 +32,7 @@ def test_a_run_that_begins_late_goes_on_as_the_whole_would(model):
         return guide(*model(x.repeat(2, 1, 1, 1), t.expand(4), text, mask.bool()).chunk(2), 2.0)
 
     whole = integrate(velocity, x, grid, "euler", on_step=lambda i, t, x, v: states.update({i: x.clone()}))
-    torch.testing.assert_close(sample(model, encoder, prompts, x, steps=10, guidance=2.0), whole)
-    late = sample(model, encoder, prompts, states[7], steps=3, guidance=2.0, begin=0.7)
+    torch.testing.assert_close(sample(model, encoder, prompts, x, ten), whole)
+    late = sample(model, encoder, prompts, states[7], ten.shortened(0.7), begin=0.7)
     torch.testing.assert_close(late, whole, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(sample(model, encoder, prompts, states[7], steps=3, guidance=2.0), whole, atol=1e-3)
+    assert not torch.allclose(sample(model, encoder, prompts, states[7], ten.shortened(0.7)), whole, atol=1e-3)

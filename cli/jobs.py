@@ -1,0 +1,140 @@
+"""From options to requests, and from pictures to files."""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from ..options import named_values
+
+if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
+    from ..nextdit import ContextDrop, RopeScaling
+    from ..pipelines import Models, Picture, Progress, TextToImage
+
+DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+AS_TYPED = ("schedule", "rope", "context_drop", "dtype")
+
+
+def flag(name: str) -> str:
+    """Return how an option of a request is called on the command line."""
+    return "--batch" if name == "seeds" else f"--{name.replace('_', '-')}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Pictures to make, the file they go to, and the parameters to be told as the user typed them."""
+
+    request: "TextToImage"
+    output: Path
+    typed: dict[str, str | None]
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, models: "Models") -> "Job":
+        """Return what options ask for. Raises ValueError on what cannot work."""
+        typed = {name: getattr(options, name) for name in AS_TYPED}
+        return cls(request_of(options).resolved(models), options.output, typed)
+
+    @property
+    def files(self) -> list[Path]:
+        """The pictures' files: as given, or with the seed appended when there are several."""
+        file, seeds = self.output, self.request.seeds
+        return [file] if len(seeds) == 1 else [file.with_name(f"{file.stem}-{seed}{file.suffix}") for seed in seeds]
+
+    def paint(self, models: "Models", progress: "Progress | None" = None) -> "list[Picture]":
+        """Return the pictures. Raises what `text_to_images` does."""
+        from ..pipelines import text_to_images
+
+        pictures = text_to_images(self.request, models, progress)
+        for picture in pictures:
+            picture.info["parameters"] = json.dumps({**picture.parameters, **self.typed})
+        return pictures
+
+    def write(self, pictures: "Sequence[Picture]", out: TextIO | None = None) -> None:
+        """Write the pictures and print their files to `out`, by default the standard output."""
+        for picture, file in zip(pictures, self.files, strict=True):
+            picture.save(file)
+            print(file, file=out, flush=True)
+
+
+def models_of(options: argparse.Namespace, keep: bool = True, by_rows: bool = False) -> "Models":
+    """Return the models that options name."""
+    import torch
+
+    from ..pipelines import Models
+
+    dtype = getattr(torch, DTYPES[options.dtype]) if options.dtype else None
+    return Models(
+        options.model,
+        options.text_encoder,
+        options.vae,
+        dtype=dtype,
+        device=options.device,
+        keep=keep,
+        by_rows=by_rows,
+    )
+
+
+def request_of(options: argparse.Namespace) -> "TextToImage":
+    """Return the request that options describe. Raises ValueError on what is out of range."""
+    from ..pipelines import Sampling, TextToImage
+
+    if options.batch < 1:
+        raise ValueError(f"--batch must be at least 1, got {options.batch}")
+    schedule, values = named_values("--schedule", options.schedule)
+    return TextToImage(
+        options.prompt,
+        options.negative,
+        options.width,
+        options.height,
+        tuple(options.seed + i for i in range(options.batch)),
+        Sampling(options.steps, schedule, values, options.method, options.cfg, options.channels),
+        scaling(options.rope),
+        None if options.context_drop is None else context_drop(options.context_drop),
+        options.second_pass,
+        train_size=options.train_size,
+    )
+
+
+def scaling(text: str) -> "RopeScaling":
+    """Return the scaling of `--rope NAME,key=value,…`, for any size. Raises ValueError."""
+    from ..nextdit import RopeScaling
+
+    name, values = named_values("--rope", text)
+    if unknown := values.keys() - {"watershed", "return_from", "return_to"}:
+        raise ValueError(f"--rope knows watershed, return_from and return_to, got {', '.join(sorted(unknown))}")
+    return RopeScaling(name, **values)
+
+
+def context_drop(text: str) -> "ContextDrop":
+    """Return the context drop of `--context-drop FADE,key=value,…`. Raises ValueError."""
+    from ..nextdit import ContextDrop
+
+    fade, values = named_values("--context-drop", text)
+    if unknown := values.keys() - {"window", "start", "end"}:
+        raise ValueError(f"--context-drop knows window, start and end, got {', '.join(sorted(unknown))}")
+    window = values.pop("window", 2.0)
+    if window != int(window):
+        raise ValueError(f"--context-drop wants a whole number of tokens for its window, got {window:g}")
+    return ContextDrop(int(window), fade, **values)
+
+
+@contextmanager
+def progress_bar(shown: bool) -> "Iterator[Progress | None]":
+    """Yield what shows the progress of one request on stderr, from its first step on; None unless `shown`."""
+    from tqdm import tqdm
+
+    bars: list[tqdm] = []
+
+    def progress(done: int, total: int) -> None:
+        if not bars:
+            bars.append(tqdm(total=total, unit="step"))
+        bars[0].update(done - bars[0].n)
+
+    try:
+        yield progress if shown else None
+    finally:
+        for bar in bars:
+            bar.close()

@@ -1,0 +1,194 @@
+"""The models of a picture: text encoder, network and VAE, loaded when they are first needed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..demo import MODEL, TEXT_ENCODER
+from ..nextdit import TextEncoder, load_model, load_text_encoder
+from ..nextdit.checkpoint import Description, check_family, describe
+from ..nextdit.encoders.image_vae import SCALING, VAEDecoder, load_vae_decoder
+from ..nextdit.encoders.vae_encoder import VAEEncoder, load_vae_encoder
+from ..nextdit.encoders.vae_tiles import TILES, decode, ran_out_of_memory
+from ..nextdit.parallel import forward_by_rows
+from ..nextdit.train_size import native_size, train_tokens
+from ..options import OptionError, option
+
+VAE_SCALE = 8  # pixels a side of a latent pixel
+
+
+class UndecodedError(ValueError):
+    """A picture was sampled, and there was too little memory to decode it; `latents` (B, C, h, w) are in VAE space."""
+
+    def __init__(self, reason: str, latents: Tensor):
+        super().__init__(reason, latents)  # both, so that it comes over from another process whole
+        self.reason, self.latents = reason, latents
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class Models:
+    """The models in files or folders, by default those of the demo; models of latents need a VAE.
+
+    With `keep` they stay, for many pictures; else only one of text encoder, network and VAE is in memory at a time.
+    `dtype` is the network's, by default its file's; `device` by default the best there is. With `by_rows` all
+    processes of torch.distributed make every picture together. Nothing is loaded before it is needed.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = MODEL,
+        text_encoder: str | Path = TEXT_ENCODER,
+        vae: str | Path | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        keep: bool = True,
+        by_rows: bool = False,
+    ):
+        self.model, self.text_encoder, self.vae = Path(model), Path(text_encoder), vae if vae is None else Path(vae)
+        self.dtype, self._device = dtype, device
+        self.keep, self.by_rows = keep, by_rows
+        self._loaded: dict[str, Any] = {}
+
+    def _take(self, name: str, load: Callable[[], Any]) -> Any:
+        model = self._loaded[name] if name in self._loaded else load()
+        if self.keep:
+            self._loaded[name] = model
+        return model
+
+    def encoder(self) -> TextEncoder:
+        """Return the text encoder."""
+        return self._take("text", lambda: load_text_encoder(self.text_encoder, device=self.device))
+
+    def network(self, family: str) -> Any:
+        """Return the network. Raises ValueError if it is not of this family."""
+        load = partial(load_model, self.model, dtype=self.dtype, device=self.device, family=family)
+        return self._take("network", load)
+
+    def velocity(self) -> tuple[Callable[..., Tensor], int]:
+        """Return the call of the network that draws pictures, and its patch size."""
+        model = self.network("image")
+        return partial(forward_by_rows, model) if self.by_rows else model, model.config.patch_size
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the models compute. Raises ValueError if that cannot be used here."""
+        return find_device(self._device)
+
+    @cached_property
+    def about(self) -> Description:
+        """What the network's file is, by its header. Raises ValueError if it is damaged or unknown."""
+        return describe(self.model)
+
+    @property
+    def config(self) -> Any:
+        """The network's architecture."""
+        return self.about.config
+
+    @property
+    def latent(self) -> bool:
+        """Whether the network works on a VAE's latents, else on pixels."""
+        return self.config.in_channels != 3
+
+    @property
+    def scale(self) -> int:
+        """Pixels a side of what is one pixel to the network."""
+        return VAE_SCALE if self.latent else 1
+
+    def check(self, family: str | None = None) -> None:
+        """Raise ValueError unless the network is of this family, and what it makes can be turned into pictures."""
+        try:
+            check_family(self.about.family, family)
+        except ValueError as error:
+            raise OptionError(f"{self.model}: {error}") from error
+        channels = self.config.in_channels
+        if channels not in (3, 4):
+            raise ValueError(f"{self.model} works on {channels} channels; only 3 (pixels) and 4 (SDXL) can be decoded")
+        if channels == 4 and self.vae is None:
+            raise OptionError(
+                f"{self.model} makes latents, which need {option('vae')}: an SDXL VAE (lumina-next download sdxl-vae)"
+            )
+        if channels == 3 and self.vae is not None:
+            raise OptionError(f"{self.model} paints pixels and takes no {option('vae')}")
+        if self.vae is not None and not self.vae.exists():
+            raise OptionError(f"{option('vae')} {self.vae} does not exist")
+
+    def native_side(self, asked: int | None = None, *, name: str = "train_size") -> int:
+        """Return the side in pixels of the largest square that the network draws without scaling, or what is `asked`.
+
+        Raises ValueError if it is unknown; `name` is that of the option which says it.
+        """
+        pixels = self.config.patch_size * self.scale
+        try:
+            told = train_tokens(self.about.metadata)
+            native = native_size(self.about.family.native(self.config), pixels, told, asked or 0, option(name))
+        except ValueError as error:
+            raise OptionError(f"{self.model}: {error}") from error
+        return asked or native.tokens * pixels
+
+    def to_pixels(self, x: Tensor) -> Tensor:
+        """Return the pixels of what the network made, large pictures decoded in tiles.
+
+        Raises UndecodedError, with the latents, when memory is too short for the smallest tiles or for the VAE.
+        """
+        if not self.latent:
+            return x
+        latents = x / SCALING
+        try:
+            return decode(self.decoder(), latents)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
+        side = VAE_SCALE * TILES[-1]
+        reason = f"{self.device} has too little memory to decode the picture, even in tiles of {side} pixels"
+        raise UndecodedError(reason, latents.cpu())
+
+    def from_pixels(self, pixels: Tensor) -> Tensor:
+        """Return what the network works on of pixels (B, 3, H, W) in [-1, 1]: those, or the VAE's latents."""
+        return SCALING * self.vae_encoder()(pixels).to(self.device) if self.latent else pixels.to(self.device)
+
+    def decoder(self) -> VAEDecoder:
+        """Return the VAE's decoder."""
+        return self._take("decoder", partial(load_vae_decoder, self._vae(), device=str(self.device)))
+
+    def vae_encoder(self) -> VAEEncoder:
+        """Return the VAE's encoder."""
+        return self._take("vae_encoder", partial(load_vae_encoder, self._vae(), device=str(self.device)))
+
+    def _vae(self) -> Path:
+        self.check()
+        assert self.vae is not None
+        return self.vae
+
+
+@contextmanager
+def memory_in_words(device: torch.device, what: str, fewer: str, count: int) -> Iterator[None]:
+    """Turn an error about memory into one that says what the user can do, besides making fewer of `count` at once."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise OptionError(
+            f"{device} has too little memory for {what}: make them smaller"
+            f"{f' or fewer at once ({option(fewer)})' if count > 1 else ''}, "
+            f"or try {option('dtype')} bf16, {option('cfg')} 1 or {option('device')} cpu"
+        ) from error
+
+
+def find_device(name: str | torch.device | None) -> torch.device:
+    """Return the named device, or else the accelerator that torch sees, or the CPU. Raises ValueError."""
+    if name is None:
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(f"{option('device')} {name} cannot be used here: {str(error).splitlines()[0]}") from error
