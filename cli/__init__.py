@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from ..options import OptionError
+from ..version import VERSION
 from . import download, generate, inspect
 from .jobs import flag
 
@@ -11,6 +12,7 @@ from .jobs import flag
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 2 after one line on stderr about what is wrong."""
     parser = argparse.ArgumentParser(prog="lumina-next", description="Lumina-Next (Next-DiT) without ComfyUI.")
+    parser.add_argument("--version", action="version", version=f"lumina-next {VERSION}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (generate, inspect, download):
         command.add_parser(commands)

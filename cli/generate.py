@@ -1,6 +1,8 @@
 """`lumina-next generate`: a prompt in, a PNG out, its parameters in the PNG."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from ..demo import MODEL, TEXT_ENCODER
@@ -44,19 +46,21 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--vae", type=Path, help="SDXL VAE file or folder, for models that work on its latents")
     add("--width", type=int, help="in pixels; default: the size that the model was trained on")
     add("--height", type=int, help="likewise")
-    add("--steps", type=int, default=30)
+    add("--steps", type=int, default=30, help="default: 30")
     add(
-        "--schedule", default="rational,alpha=4", help="uniform; rational,alpha=4; sigmoid,mu=0.7,sigma1=0.2,sigma2=0.3"
+        "--schedule",
+        default="rational,alpha=4",
+        help="uniform; rational,alpha=4; sigmoid,mu=0.7,sigma1=0.2,sigma2=0.3; default: rational,alpha=4",
     )
-    add("--method", default="euler", help="euler, midpoint, heun or rk4")
-    add("--cfg", type=float, default=4.0, help="guidance scale; 1 is none and takes half the time")
+    add("--method", default="euler", help="euler, midpoint, heun or rk4; default: euler")
+    add("--cfg", type=float, default=4.0, help="guidance scale; 1 is none and takes half the time; default: 4")
     add("--channels", type=int, help="guide only the first so many channels; 3 is what the reference code does")
     add(
         "--rope",
         default="time_aware_late",
         help="how RoPE is scaled above the training size, NAME or NAME,key=value: "
         "time_aware_late,return_from=0.8,return_to=0.9; interpolation; ntk_aware; frequency_aware; time_aware; "
-        "time_aware_watershed,watershed=0.3; extrapolation",
+        "time_aware_watershed,watershed=0.3; extrapolation; default: time_aware_late",
     )
     add(
         "--context-drop",
@@ -71,8 +75,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="above the training size: paint at that size, enlarge, and paint over with this much of the noise and "
         "of the steps, 0.3 for example; quicker than one pass",
     )
+    add("--image", type=Path, metavar="FILE", help="picture to paint over")
+    add("--denoise", type=float, help="how much of --image may change: 1 is all of it; default: 0.6")
     add("--train-size", type=int, help="side in pixels of the training images; default: the checkpoint's")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="default: 0")
     add("--batch", type=int, default=1, help="pictures at once, of the seeds that follow")
     add("--dtype", choices=DTYPES, help="default: the checkpoint's own")
     add("--device", help="cuda, mps, cpu, …; default: the best there is")
@@ -94,11 +100,22 @@ def run(options: argparse.Namespace) -> None:
     many = options.prompts is not None
     jobs = [Job.of(one, models) for one in (read_jobs(options) if many else [options])]
     check_files(options, jobs)
+    waiting = unfinished(jobs) if many else jobs
+    if len(waiting) < len(jobs):
+        say(f"{len(jobs) - len(waiting)} of {len(jobs)} pictures are there already")
+    if options.second_pass is not None and not any(job.has_two_passes(models) for job in jobs):
+        say("--second-pass does nothing up to the training size")
     if options.ray is not None:
         models.device  # noqa: B018 (one that cannot be used is said here, not on every worker)
-        paint_with_ray(options, unfinished(jobs))
+        paint_with_ray(options, waiting)
     else:
-        paint(options, jobs)
+        paint(options, waiting)
+
+
+def say(text: str) -> None:
+    """Tell the user something on stderr, under torchrun once."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        sys.stderr.write(f"lumina-next: {text}\n")
 
 
 def completed(options: argparse.Namespace) -> argparse.Namespace:
@@ -115,7 +132,7 @@ def paint(options: argparse.Namespace, jobs: list[Job]) -> None:
     many = options.prompts is not None
     with joined(options.device) as reporting:
         models = models_of(options, keep=many, by_rows=several())
-        for job in of_the_first(unfinished(jobs)) if many else jobs:
+        for job in of_the_first(jobs):
             try:
                 with progress_bar(reporting) as progress:
                     pictures = job.paint(models, progress)

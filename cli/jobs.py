@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TextIO
 from ..options import named_values
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
+    from PIL import Image
+
     from ..nextdit import ContextDrop, RopeScaling
     from ..pipelines import Models, Picture, Progress, TextToImage
 
@@ -35,7 +37,15 @@ class Job:
     def of(cls, options: argparse.Namespace, models: "Models") -> "Job":
         """Return what options ask for. Raises ValueError on what cannot work."""
         typed = {name: getattr(options, name) for name in AS_TYPED}
+        if options.image is not None:
+            typed["image"] = options.image.name
         return cls(request_of(options).resolved(models), options.output, typed)
+
+    def has_two_passes(self, models: "Models") -> bool:
+        """Whether the pictures are made in two passes."""
+        from ..pipelines.text_to_image import passes
+
+        return len(passes(self.request, models)) > 1
 
     @property
     def files(self) -> list[Path]:
@@ -94,8 +104,24 @@ def request_of(options: argparse.Namespace) -> "TextToImage":
         scaling(options.rope),
         None if options.context_drop is None else context_drop(options.context_drop),
         options.second_pass,
+        None if options.image is None else read_image(options.image),
+        options.denoise,
         train_size=options.train_size,
     )
+
+
+def read_image(file: Path) -> "Image.Image":
+    """Return a picture in memory. Raises FileNotFoundError, or ValueError if it is none."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise FileNotFoundError(f"--image {file} does not exist") from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"--image {file} is no picture that PIL can read: {error}") from error
 
 
 def scaling(text: str) -> "RopeScaling":

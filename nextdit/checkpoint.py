@@ -131,5 +131,5 @@ def check_keys(shapes: Shapes, family: Family, config: Any) -> None:
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise ValueError(
             f"does not hold the weights of {family.title} of {config.n_layers} layers and width {config.dim}: "
-            f"{'; '.join(problems[:10])}{more}. The file is damaged or of another model: download it again"
+            f"{'; '.join(problems[:10])}{more}; the file is damaged or of another model: download it again"
         )

@@ -134,7 +134,7 @@ def _read_pickle(file: Path, mmap: bool = False) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{file} was refused: it holds Python objects other than tensors, which could run code (nothing was "
-            "run). Use the safetensors version, or convert it on a machine that you can afford to lose"
+            "run); use the safetensors version, or convert it on a machine that you can afford to lose"
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{file} is not a whole PyTorch file ({error}); download it again") from error

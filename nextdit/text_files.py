@@ -49,7 +49,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def parse_json(content: bytes | str, source: str, what: str = "a JSON object") -> dict[str, Any]:
-    """Parse a JSON object that stands in `source` and should be `what`; ValueError names both when it is none."""
+    """Parse a JSON object that stands in `source` and should be `what`; ValueError names both when it is not one."""
     text = decode(content, source, what) if isinstance(content, bytes) else content
     try:
         data = json.loads(text)
@@ -61,7 +61,7 @@ def parse_json(content: bytes | str, source: str, what: str = "a JSON object") -
 
 
 def read_json(path: Path, what: str = "a JSON object") -> dict[str, Any]:
-    """Read a JSON object that should be `what`; ValueError and OSError name the file when it is none."""
+    """Read a JSON object that should be `what`; ValueError and OSError name the file when it is not one."""
     try:
         return parse_json(path.read_bytes(), str(path), what)
     except FileNotFoundError as error:

@@ -65,7 +65,7 @@ def train_tokens(metadata: Mapping[str, str] | None) -> int | None:
     if not (text.isascii() and text.isdecimal()) or int(text) < LEAST:
         raise ValueError(
             f"the file's metadata says {METADATA_KEY} = {text!r}; expected a whole number of tokens per side, "
-            f"{LEAST} or more. Write the file again without it, or with the right one"
+            f"{LEAST} or more: write the file again without it, or with the right one"
         )
     return int(text)
 

@@ -36,10 +36,10 @@ NODES: list[type[io.ComfyNode]] = [
 class LuminaNextExtension(ComfyExtension):
     async def on_load(self) -> None:
         from .adapter.models import demo, detection
-        from .adapter.sampling import solvers as sampling
+        from .adapter.sampling import schedules
 
         detection.register()
-        sampling.register_schedulers()
+        schedules.register_schedulers()
         demo.register_folders()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

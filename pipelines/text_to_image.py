@@ -1,7 +1,7 @@
 """Text to image, in one pass or two, and image to image."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ class TextToImage:
     train_size: int | None = None
 
     def __post_init__(self):
-        object.__setattr__(self, "seeds", tuple(self.seeds))
+        object.__setattr__(self, "seeds", listed("seeds", self.seeds))
         check_texts(prompt=self.prompt, negative=self.negative)
+        check_image(self.image)
         check_sizes(width=self.width, height=self.height, train_size=self.train_size)
         check_seeds(self.seeds)
         if self.second_pass is not None and not 0 < self.second_pass < 1:
@@ -81,6 +82,19 @@ def check_texts(**texts: object) -> None:
     for name, text in texts.items():
         if not isinstance(text, str):
             raise OptionError(f"{option(name)} must be a text, got {text!r}")
+
+
+def listed(name: str, values: Any) -> tuple:
+    """Return several values as a tuple. Raises ValueError on a single one."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise OptionError(f"{option(name)} must be a list of numbers, got {values!r}")
+    return tuple(values)
+
+
+def check_image(image: object) -> None:
+    """Raise ValueError unless an image is PIL's, or none."""
+    if image is not None and not isinstance(image, Image.Image):
+        raise OptionError(f"{option('image')} must be a PIL image, got {image!r}; PIL.Image.open reads a file")
 
 
 def check_sizes(**sizes: object) -> None:

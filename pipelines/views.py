@@ -17,7 +17,7 @@ from ..samplers.solvers import OnStep, Velocity
 from .models import Models, memory_in_words
 from .pictures import Picture, to_pixels, versions
 from .sampling import Progress, Sampling, counted
-from .text_to_image import check_seeds, check_sizes, check_texts, drop_text, name_of
+from .text_to_image import check_image, check_seeds, check_sizes, check_texts, drop_text, listed, name_of
 
 Encode = Callable[[list[str]], tuple[Tensor, Tensor]]
 
@@ -40,8 +40,9 @@ class ViewsRequest:
     drop: ContextDrop | None = None
 
     def __post_init__(self):
-        object.__setattr__(self, "azimuths", tuple(self.azimuths))
+        object.__setattr__(self, "azimuths", listed("azimuths", self.azimuths))
         check_texts(prompt=self.prompt)
+        check_image(self.image)
         check_sizes(size=self.size)
         check_seeds((self.seed,))
         if not self.prompt and self.image is None:

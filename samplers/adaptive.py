@@ -30,7 +30,7 @@ def integrate_adaptive(
     float64 CPU tensor. on_step(i, t, x, v) is called after accepted step i with the time, state and velocity at which
     it began. Raises ValueError for tolerances that are not positive, and RuntimeError when no step is small enough.
     """
-    # Imported here, so that whoever samples on a fixed grid does not wait for it.
+    # Imported here, so that whoever samples in fixed steps does not wait for it.
     from scipy.integrate import RK45
 
     ADAPTIVE.check({"rtol": rtol, "atol": atol})
@@ -53,8 +53,8 @@ def integrate_adaptive(
         message = solver.step()
         if solver.status == "failed":
             raise RuntimeError(
-                f"dopri5 stopped at t = {float(solver.t):.4g} after {solver.nfev} evaluations: {message} The model may "
-                "have returned NaN; otherwise use larger rtol and atol, or a fixed-step method."
+                f"dopri5 stopped at t = {float(solver.t):.4g} after {solver.nfev} evaluations: {message.rstrip('.')}; "
+                "the model may have returned NaN: otherwise take larger rtol and atol, or a method of fixed steps"
             )
         if on_step is not None:
             on_step(index, *began)

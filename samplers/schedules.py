@@ -55,9 +55,9 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def times(schedule: str, steps: int, **parameters: float) -> Tensor:
-    """Return the solver's grid: (steps + 1,) float32 on the CPU, ascending from exactly 0 (noise) to exactly 1 (data).
+    """Return where a solver's steps begin and end: (steps + 1,) float32 on the CPU, from exactly 0 (noise) to 1 (data).
 
-    With u from a uniform grid (paper, section 2.3, equation 4; all computed in float64):
+    With u evenly spaced (paper, section 2.3, equation 4; all computed in float64):
 
     - "uniform": t = u.
     - "rational" (alpha=4): t = u / (u + alpha - alpha u); alpha is the reference code's time_shifting_factor.
@@ -81,9 +81,9 @@ def times(schedule: str, steps: int, **parameters: float) -> Tensor:
 
 
 def denoise_times(schedule: str, steps: int, denoise: float = 1.0, **parameters: float) -> Tensor:
-    """Return the end of a longer grid, for image to image: (steps + 1,) float32, or (0,) when denoise is 0.
+    """Return the end of a longer schedule, for image to image: (steps + 1,) float32, or (0,) when denoise is 0.
 
-    As ComfyUI's BasicScheduler: a grid of int(steps / denoise) steps of which the last `steps` are kept, so that
+    As ComfyUI's BasicScheduler: a schedule of int(steps / denoise) steps of which the last `steps` are kept, so that
     `steps` evaluations are spent whatever `denoise` is. Raises ValueError as `times` does, and for denoise
     outside [0, 1].
     """
@@ -91,8 +91,8 @@ def denoise_times(schedule: str, steps: int, denoise: float = 1.0, **parameters:
         raise ValueError(f"denoise must be between 0 (keep the image) and 1 (start from pure noise), got {denoise!r}")
     _check_steps(steps)
     total = steps if denoise == 0.0 else int(steps / denoise)
-    grid = times(schedule, total, **parameters)
-    return grid[:0] if denoise == 0.0 else grid[-(steps + 1) :]
+    longer = times(schedule, total, **parameters)
+    return longer[:0] if denoise == 0.0 else longer[-(steps + 1) :]
 
 
 def _check_steps(steps: int) -> None:

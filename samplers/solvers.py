@@ -1,4 +1,4 @@
-"""Explicit Runge-Kutta solvers on a fixed grid, their tableaux as data."""
+"""Explicit Runge-Kutta solvers in fixed steps, their tableaux as data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,11 +52,11 @@ def stages(method: str) -> int:
 def integrate(
     velocity: Velocity, x: Tensor, times: Tensor, method: str = "midpoint", on_step: OnStep | None = None
 ) -> Tensor:
-    """Follow dx/dt = velocity(x, t) along the grid `times` and return x at its end, in x's shape and dtype.
+    """Follow dx/dt = velocity(x, t) along `times` and return x at its end, in x's shape and dtype.
 
     - velocity(x, t): x of any shape, t a 0-d tensor of times' dtype and device; must return x's shape.
-    - times: (steps + 1,) float, on the CPU or on x's device; descending times run the flow backwards, and a grid of
-      one point returns x. float64 times keep t exact where x is float32.
+    - times: (steps + 1,) float, on the CPU or on x's device; descending times run the flow backwards, and one
+      time alone returns x. float64 times keep t exact where x is float32.
     - method: "euler", "midpoint" (the paper's Algorithm 1), "heun" (the trapezoidal one, torchdiffeq's "heun2"), or
       "rk4", which is Kutta's 3/8 rule as in torchdiffeq, not the classical tableau. The cost is
       `stages(method)` evaluations a step; heun and rk4 evaluate the velocity at the last time too.

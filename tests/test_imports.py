@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("nextdit", "samplers", "pipelines", "cli", "nodes", "training", "benchmarks", "tests")
+PACKAGES = ("nextdit", "samplers", "pipelines", "cli", "nodes", "training", "benchmarks", "launching", "tests")
 # A package → what of the pack its modules may import, besides itself.
 MAY_IMPORT = {
     "nextdit": set(),
@@ -18,6 +18,16 @@ MAY_IMPORT = {
     "nodes": {"nextdit", "samplers"},
     "training": {"pipelines", "nextdit", "samplers"},
     "benchmarks": {"training", "pipelines", "nodes", "nextdit", "samplers", "tests.support"},
+    "launching": set(),
+}
+# A folder of nodes/adapter → which others its modules may import.
+ADAPTER = {
+    "host": set(),
+    "lora": {"host", "models"},
+    "models": {"host", "patches", "text"},
+    "patches": {"host", "models"},
+    "sampling": {"host"},
+    "text": {"host"},
 }
 COMFYUI = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "nodes", "server"}
 BY_COMFYUI_ONLY = ("nodes", "tests")
@@ -97,6 +107,21 @@ def test_only_families_tell_networks_apart():
         if not module.startswith(own) and asks.search(file.read_text(encoding="utf-8")) and "patchable" not in module
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("folder", ADAPTER)
+def test_the_adapters_folders_keep_apart(folder):
+    start = f"nodes.adapter.{folder}."
+    for module in (module for module in MODULES if module.startswith(start)):
+        others = {name.split(".")[2] for name in IMPORTS[module] & MODULES.keys() if name.startswith("nodes.adapter.")}
+        assert others <= {folder} | ADAPTER[folder], module
+    assert {module.split(".")[2] for module in MODULES if module.startswith("nodes.adapter.")} == set(ADAPTER)
+
+
+def test_drawings_know_nothing_of_comfyui_and_the_adapter():
+    for module in (module for module in MODULES if module.startswith("nodes.drawing")):
+        assert not {name for name in IMPORTS[module] if name.split(".")[0] in COMFYUI - {"nodes"}}, module
+        assert not {name for name in IMPORTS[module] if name.startswith("nodes.adapter")}, module
 
 
 def test_no_module_imports_itself_on_a_detour():

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lumina_next import launch
+from lumina_next.launching import checkout, commands, environment, server
+from lumina_next.launching.places import ROOT, LaunchError
 
 # Answers like a ComfyUI whose only workflow node saved one picture, or failed if the workflow says so.
 SERVER = """
@@ -58,31 +59,31 @@ def places(tmp_path):
 
 def test_comfyui_is_looked_for_in_order(places, tmp_path, monkeypatch):
     root, home = places
-    assert launch.find_comfyui(root, home, "linux") is None
+    assert checkout.find_comfyui(root, home, "linux") is None
     own = make_comfyui(root / ".launch" / "ComfyUI")
-    assert launch.find_comfyui(root, home, "linux") == own
+    assert checkout.find_comfyui(root, home, "linux") == own
     workspace = make_comfyui(home / "comfy" / "ComfyUI")
-    assert launch.find_comfyui(root, home, "linux") == workspace
+    assert checkout.find_comfyui(root, home, "linux") == workspace
     for name in ("main.py", "folder_paths.py", "requirements.txt"):
         (root.parent.parent / name).write_text("")
-    assert launch.find_comfyui(root, home, "linux") == root.parent.parent
+    assert checkout.find_comfyui(root, home, "linux") == root.parent.parent
     monkeypatch.setenv("COMFYUI_PATH", str(make_comfyui(tmp_path / "named")))
-    assert launch.find_comfyui(root, home, "linux") == tmp_path / "named"
+    assert checkout.find_comfyui(root, home, "linux") == tmp_path / "named"
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
 def test_comfy_cli_has_its_workspace_under_documents_elsewhere(platform, places):
     root, home = places
     make_comfyui(home / "comfy" / "ComfyUI")
-    assert launch.find_comfyui(root, home, platform) is None
+    assert checkout.find_comfyui(root, home, platform) is None
     workspace = make_comfyui(home / "Documents" / "comfy" / "ComfyUI")
-    assert launch.find_comfyui(root, home, platform) == workspace
+    assert checkout.find_comfyui(root, home, platform) == workspace
 
 
 def test_a_wrong_comfyui_path_is_an_error_not_a_hint(places, tmp_path, monkeypatch):
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "nowhere"))
-    with pytest.raises(launch.LaunchError, match=r"COMFYUI_PATH is .*nowhere, and that is no ComfyUI"):
-        launch.find_comfyui(*places)
+    with pytest.raises(LaunchError, match=r"COMFYUI_PATH is .*nowhere, and that is no ComfyUI"):
+        checkout.find_comfyui(*places)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def repository(tmp_path):
     """A git repository with ComfyUI's files and the tag that launch.py asks for."""
     folder = make_comfyui(tmp_path / "upstream")
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(folder)]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"], ["tag", launch.COMFYUI_TAG]):
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"], ["tag", checkout.COMFYUI_TAG]):
         subprocess.run([*git, *command], check=True, stdin=subprocess.DEVNULL)
     return folder
 
@@ -99,13 +100,13 @@ def test_clone_appears_only_when_whole(repository, tmp_path):
     target = tmp_path / "work" / "ComfyUI"
     leftover = tmp_path / "work" / "ComfyUI.partial" / "half"
     leftover.mkdir(parents=True)
-    assert launch.clone_comfyui(repository.as_uri(), target) == target
-    assert launch.is_comfyui(target) and not leftover.exists()
+    assert checkout.clone_comfyui(repository.as_uri(), target) == target
+    assert checkout.is_comfyui(target) and not leftover.exists()
 
 
 def test_a_repository_out_of_reach_is_said_and_leaves_nothing(tmp_path, capsys):
     target = tmp_path / "work" / "ComfyUI"
-    assert launch.clone_comfyui((tmp_path / "none").as_uri(), target) is None
+    assert checkout.clone_comfyui((tmp_path / "none").as_uri(), target) is None
     assert "could not be cloned: " in capsys.readouterr().out
     assert list(target.parent.iterdir()) == []
 
@@ -114,29 +115,29 @@ def test_a_repository_out_of_reach_is_said_and_leaves_nothing(tmp_path, capsys):
 def installs(tmp_path, monkeypatch):
     """A checkout whose set-up makes a real .venv, but only notes what it would install."""
     noted: list[tuple[list[str], bool]] = []
-    monkeypatch.setattr(launch, "ROOT", tmp_path)
-    monkeypatch.setattr(launch, "VENV", tmp_path / ".venv")
-    monkeypatch.setattr(launch, "STAMP", tmp_path / ".venv" / "set-up.json")
-    monkeypatch.setattr(launch, "install", lambda wanted, tests: noted.append((wanted, tests)))
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(environment, "STAMP", tmp_path / ".venv" / "set-up.json")
+    monkeypatch.setattr(environment, "install", lambda wanted, tests: noted.append((wanted, tests)))
     (tmp_path / "pyproject.toml").write_text("one")
     return noted
 
 
 def test_nothing_is_set_up_twice(installs, tmp_path):
     comfyui = make_comfyui(tmp_path / "ComfyUI")
-    launch.set_up(comfyui)
-    launch.set_up(comfyui)
-    assert installs == [([*launch.TORCH, "-r", str(comfyui / "requirements.txt")], False)]
-    launch.set_up(comfyui, tests=True)
-    launch.set_up(comfyui, tests=True)
-    launch.set_up(comfyui)  # the test extras contain all that a run needs
+    environment.set_up(comfyui)
+    environment.set_up(comfyui)
+    assert installs == [([*environment.TORCH, "-r", str(comfyui / "requirements.txt")], False)]
+    environment.set_up(comfyui, tests=True)
+    environment.set_up(comfyui, tests=True)
+    environment.set_up(comfyui)  # the test extras contain all that a run needs
     assert len(installs) == 2
     for changed in (tmp_path / "pyproject.toml", comfyui / "requirements.txt"):
         changed.write_text("changed")
-        launch.set_up(comfyui)
-        launch.set_up(comfyui)
+        environment.set_up(comfyui)
+        environment.set_up(comfyui)
     assert len(installs) == 4
-    launch.set_up(None)
+    environment.set_up(None)
     assert installs[-1] == (["torch==2.11.0"], False)
 
 
@@ -144,22 +145,22 @@ def test_an_interrupted_set_up_is_done_again(installs, monkeypatch, tmp_path):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    noting = launch.install
-    launch.set_up(None)
+    noting = environment.install
+    environment.set_up(None)
     (tmp_path / "pyproject.toml").write_text("two")
-    monkeypatch.setattr(launch, "install", interrupted)
+    monkeypatch.setattr(environment, "install", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        launch.set_up(None)
-    assert not launch.STAMP.exists()
-    monkeypatch.setattr(launch, "install", noting)
+        environment.set_up(None)
+    assert not environment.STAMP.exists()
+    monkeypatch.setattr(environment, "install", noting)
     (tmp_path / "pyproject.toml").write_text("one")  # even back at the first state: .venv is half of the second
-    launch.set_up(None)
+    environment.set_up(None)
     assert len(installs) == 2
 
 
 def test_uv_is_told_the_index_that_pip_has(monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example.org/simple")
-    assert launch.pip_index(sys.executable) == "https://index.example.org/simple"
+    assert environment.pip_index(sys.executable) == "https://index.example.org/simple"
 
 
 def test_the_pack_is_linked_once_and_a_stale_link_is_renewed(tmp_path, monkeypatch):
@@ -167,8 +168,8 @@ def test_the_pack_is_linked_once_and_a_stale_link_is_renewed(tmp_path, monkeypat
     link.parent.mkdir()
     link.symlink_to(tmp_path / "moved away")
     for _ in range(2):
-        launch.link_pack(tmp_path)
-        assert (link / "pyproject.toml").samefile(launch.ROOT / "pyproject.toml")
+        server.link_pack(tmp_path)
+        assert (link / "pyproject.toml").samefile(ROOT / "pyproject.toml")
 
 
 def test_a_taken_port_is_passed_over():
@@ -176,40 +177,40 @@ def test_a_taken_port_is_passed_over():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert launch.free_port(port) != port
+        assert server.free_port(port) != port
 
 
 @pytest.fixture
-def server(tmp_path):
+def stand_in(tmp_path):
     """Command line and address of the stand-in server."""
-    port = launch.free_port()
+    port = server.free_port()
     (tmp_path / "server.py").write_text(SERVER)
     return [sys.executable, str(tmp_path / "server.py"), str(port)], f"http://127.0.0.1:{port}"
 
 
-def test_a_workflow_gives_its_saved_images(server, tmp_path):
-    with launch.serving(*server, tmp_path / "log") as process:
-        images = launch.queue_workflow(process, server[1], {"1": {}})
+def test_a_workflow_gives_its_saved_images(stand_in, tmp_path):
+    with server.serving(*stand_in, tmp_path / "log") as process:
+        images = server.queue_workflow(process, stand_in[1], {"1": {}})
     assert [image["filename"] for image in images] == ["a.png"]
     assert process.poll() is not None
 
 
 @pytest.mark.parametrize(("workflow", "message"), [("bad", "missing_node_type"), ("fails", "out of luck")])
-def test_a_workflow_that_fails_is_an_error_with_the_log_and_ends_the_server(workflow, message, server, tmp_path):
-    with pytest.raises(launch.LaunchError, match=rf"{message}[^\n]*\nIts log: .*log"):
-        with launch.serving(*server, tmp_path / "log") as process:
-            launch.queue_workflow(process, server[1], {workflow: {}})
+def test_a_workflow_that_fails_is_an_error_with_the_log_and_ends_the_server(workflow, message, stand_in, tmp_path):
+    with pytest.raises(LaunchError, match=rf"{message}[^\n]*\nIts log: .*log"):
+        with server.serving(*stand_in, tmp_path / "log") as process:
+            server.queue_workflow(process, stand_in[1], {workflow: {}})
     assert process.poll() is not None
 
 
 def test_a_server_that_ends_at_once_is_not_waited_for(tmp_path):
-    with pytest.raises(launch.LaunchError, match=r"ended while starting \(exit code 3\)"):
-        with launch.serving([sys.executable, "-c", "raise SystemExit(3)"], "http://127.0.0.1:9", tmp_path / "log"):
+    with pytest.raises(LaunchError, match=r"ended while starting \(exit code 3\)"):
+        with server.serving([sys.executable, "-c", "raise SystemExit(3)"], "http://127.0.0.1:9", tmp_path / "log"):
             pass
 
 
 def launch_py(*arguments: str, **env: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(launch.ROOT / "launch.py"), *arguments]
+    command = [sys.executable, str(ROOT / "launch.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env}, timeout=60)
 
 
@@ -225,12 +226,12 @@ def test_errors_are_one_line_without_a_traceback(tmp_path):
 
 
 def test_the_workflow_it_runs_is_in_api_format():
-    nodes = json.loads(launch.WORKFLOW.read_text(encoding="utf-8")).values()
+    nodes = json.loads(commands.WORKFLOW.read_text(encoding="utf-8")).values()
     assert any(node["class_type"] == "SaveImage" for node in nodes)
 
 
 @pytest.mark.parametrize(("cores", "processes"), [(1, []), (2, ["-n", "2"]), (64, ["-n", "4"])])
 def test_the_whole_suite_has_a_process_for_each_core_and_a_part_of_it_one(cores, processes, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    assert launch.whole_suite(["-x"]) == ["tests", *processes]
-    assert launch.whole_suite(["-x", "tests/test_launch.py::test_a_taken_port_is_passed_over"]) == []
+    assert commands.whole_suite(["-x"]) == ["tests", *processes]
+    assert commands.whole_suite(["-x", "tests/test_launch.py::test_a_taken_port_is_passed_over"]) == []

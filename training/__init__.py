@@ -2,5 +2,5 @@
 
 One command a stage: `python -m lumina_next.training.data.emoji.prepare`, then `…training.tasks.text_encoder` and
 `…training.tasks.image`.
-`…views` renders the data of the multi-view model with trimesh and embreex, and downloads nothing.
+`…training.data.objects.views` renders the multi-view model's data with trimesh and embreex, and downloads nothing.
 """

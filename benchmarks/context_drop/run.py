@@ -20,7 +20,7 @@ from ...nextdit.layers.rope_scaling import DEFAULT
 from ..shared.metrics import mean, psnr
 from ..shared.options import ROOT, add_options, open_bench
 from ..shared.plot import plot_context_drop, require_matplotlib
-from ..shared.report import brief, fill_document, measured_with, stored_results, told, write_results
+from ..shared.report import brief, fill_document, measured_with, settings_text, stored_results, write_results
 from ..shared.sections import BASE, Bench, Row, summary
 from ..sizes.run import prompt_count, scaling, timed
 
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
         progress.set_postfix_str(size)
         start, count = time.monotonic(), prompt_count(options.prompts, size)
         results[size] = measure(bench, size, options, count)
-        said[size] = told(settings | {"prompts": count, "seconds": round(time.monotonic() - start)})
+        said[size] = settings_text(settings | {"prompts": count, "seconds": round(time.monotonic() - start)})
         results = {key: results[key] for key in FACTORS if key in results}
         publish(options, said, results, [size])
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..shared.metrics import mean, rate
-from ..shared.report import brief, fill_document, measured_with, told, write_json, write_tables
+from ..shared.report import brief, fill_document, measured_with, settings_text, write_json, write_tables
 
 # What is hoped for: the first run is to be as good as the second, which spends more.
 BARS = (
@@ -84,4 +84,6 @@ def fill(stored: dict[str, Any], document: Path) -> None:
         if run["solver"] == "euler" and run["schedule"] in SHOWN:
             row = rows.setdefault(run["NFE"], {"evaluations": run["NFE"]})
             row[f"{run['schedule']}, dB"] = run["psnr"]
-    fill_document(document, {EULER: f"{brief(list(rows.values()))}\n\n{measured_with(told(stored['settings']))}"})
+    fill_document(
+        document, {EULER: f"{brief(list(rows.values()))}\n\n{measured_with(settings_text(stored['settings']))}"}
+    )

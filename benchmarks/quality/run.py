@@ -15,7 +15,16 @@ from tqdm import tqdm
 from ..shared import sections
 from ..shared.bars import bars
 from ..shared.options import ROOT, add_options, open_bench
-from ..shared.report import brief, fill_document, measured_with, stored_results, table, told, write_grid, write_results
+from ..shared.report import (
+    brief,
+    fill_document,
+    measured_with,
+    settings_text,
+    stored_results,
+    table,
+    write_grid,
+    write_results,
+)
 from ..shared.sections import Bench
 
 SECTIONS = {
@@ -58,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
         start = time.monotonic()
         results[title] = run(bench)
         settings["seconds"] = round(time.monotonic() - start)
-        said[title] = told(settings)
+        said[title] = settings_text(settings)
         write_results(options.results, options.name, said, results, bars(results))
     draw_grids(bench, options.pictures, options.name)
     publish(options, said, results, wanted)

@@ -23,7 +23,15 @@ from ...pipelines.sampling import noise
 from ...training.data.emoji.concepts import LEFT_OF
 from ..shared.metrics import rate
 from ..shared.options import add_redraw
-from ..shared.report import brief, fill_document, measured_with, stored_results, told, write_grid, write_results
+from ..shared.report import (
+    brief,
+    fill_document,
+    measured_with,
+    settings_text,
+    stored_results,
+    write_grid,
+    write_results,
+)
 from ..shared.sections import BASE, Bench
 from ..shared.truth import DEMO, Truth
 
@@ -219,4 +227,4 @@ def publish(options: argparse.Namespace, settings: dict[str, Any], results: dict
     """Write the results, and the page's tables."""
     write_results(options.results, "regions", settings, results)
     tables = {name: brief(rows) for name, rows in results.items()}
-    fill_document(options.page, {"settings": measured_with(told(settings))} | tables)
+    fill_document(options.page, {"settings": measured_with(settings_text(settings))} | tables)

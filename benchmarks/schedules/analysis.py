@@ -38,7 +38,7 @@ def discretization_error(velocity: Velocity, x: Tensor, times: Tensor, substeps:
     Raises ValueError when substeps is below 2.
     """
     if substeps < 2:
-        raise ValueError(f"substeps must be at least 2 to say anything about the error of one step, got {substeps}.")
+        raise ValueError(f"substeps must be at least 2 to say anything about the error of one step, got {substeps}")
     fractions = torch.linspace(0, 1, substeps + 1, dtype=times.dtype, device=times.device)
     errors = []
     for start, end in pairwise(times):
@@ -56,7 +56,7 @@ def curvature(points: Tensor, times: Tensor) -> Tensor:
     (paper, section 2.3). Raises ValueError when points and times differ in length or are fewer than three.
     """
     if len(points) != len(times) or len(times) < 3:
-        raise ValueError(f"curvature needs one point a time and at least three, got {len(points)} and {len(times)}.")
+        raise ValueError(f"curvature needs one point a time and at least three, got {len(points)} and {len(times)}")
     h = times.diff().to(points).view(-1, *[1] * (points.ndim - 1))  # (steps, 1, ...)
     v = points.diff(dim=0) / h  # (steps, B, ...)
     second = 2 * v.diff(dim=0) / (h[1:] + h[:-1])  # (steps - 1, B, ...)

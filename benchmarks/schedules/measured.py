@@ -24,14 +24,14 @@ class Path:
 
     def __post_init__(self) -> None:
         if len(self.times) < 3 or (self.times.diff() <= 0).any():
-            raise ValueError(f"A path needs at least three ascending times, got {self.times.tolist()}.")
+            raise ValueError(f"a path needs at least three ascending times, got {self.times.tolist()}")
         if not (torch.isfinite(self.x).all() and torch.isfinite(self.v).all()):
-            raise ValueError("The path is not finite: the model returned NaN or infinity. Try float32 or bfloat16.")
+            raise ValueError("the path is not finite: the model returned NaN or infinity; try float32 or bfloat16")
 
     def join(self, other: "Path") -> "Path":
         """Return both paths as one batch; ValueError when their times or entries differ."""
         if not torch.equal(self.times, other.times) or self.x.shape[2:] != other.x.shape[2:]:
-            raise ValueError("Only paths of the same times and number of entries can be joined.")
+            raise ValueError("only paths of the same times and number of entries can be joined")
         return Path(self.times, torch.cat([self.x, other.x], 1), torch.cat([self.v, other.v], 1))
 
 
@@ -115,7 +115,7 @@ def cheapest_steps(errors: Tensor, steps: int) -> list[int]:
     """
     count = len(errors)
     if not 1 <= steps < count:
-        raise ValueError(f"steps must be between 1 and {count - 1}, the intervals of the path, got {steps}.")
+        raise ValueError(f"steps must be between 1 and {count - 1}, the intervals of the path, got {steps}")
     forward = torch.ones(count, count, dtype=torch.bool).triu(1)
     cost = torch.where(forward, errors.square(), math.inf)
     total, origins = cost[0], []
@@ -136,7 +136,7 @@ def least_error_times(path: Path, steps: int, method: str = "euler") -> Tensor:
     Raises ValueError for an unknown method or steps below 1.
     """
     if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")
+        raise ValueError(f"steps must be at least 1, got {steps}")
     points = max(POINTS, POINTS_A_STEP * steps)
     fine = refine(path, math.ceil(points / (len(path.times) - 1)))
     return fine.times[cheapest_steps(one_step_errors(fine, method), steps)].float()

@@ -132,7 +132,7 @@ def stored(folder: Path, name: str) -> dict[str, Any]:
     return json.loads(file.read_text("utf-8"))
 
 
-def told(settings: dict[str, Any]) -> str:
+def settings_text(settings: dict[str, Any]) -> str:
     """Return settings as a line of text."""
     return ", ".join(f"{key} {value}" for key, value in settings.items())
 

@@ -19,7 +19,7 @@ SIZES = (64, 96, 128, 256)
 class Truth:
     """The concept table of demo/ and its pictures; concepts go by number.
 
-    Pictures of emoji that were not trained ("others") follow those of the concepts: identity is told among all.
+    Pictures of emoji that were not trained ("others") follow those of the concepts: identity is judged among all.
     """
 
     def __init__(self, folder: Path = DEMO):

@@ -24,7 +24,15 @@ from ...options import named_values
 from ..shared.bars import AGAIN, BICUBIC, size_bars
 from ..shared.metrics import mean, objects
 from ..shared.options import ROOT, add_options, open_bench
-from ..shared.report import brief, fill_document, measured_with, stored_results, told, write_grid, write_results
+from ..shared.report import (
+    brief,
+    fill_document,
+    measured_with,
+    settings_text,
+    stored_results,
+    write_grid,
+    write_results,
+)
 from ..shared.sections import BASE, Bench, Row, summary
 
 SIZES = {"1.5×": (96, 96), "2×": (128, 128), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
@@ -64,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
         specs = options.rope if size.endswith("×") else wide_specs(options.rope)
         start, count = time.monotonic(), prompt_count(options.prompts, size)
         results[size] = measure(bench, size, specs, count)
-        said[size] = told(settings | {"prompts": count, "seconds": round(time.monotonic() - start)})
+        said[size] = settings_text(settings | {"prompts": count, "seconds": round(time.monotonic() - start)})
         results = {key: results[key] for key in SIZES if key in results}
         publish(options, said, results, [size])
         drawn = bench.pictures.items()

@@ -29,7 +29,15 @@ from ...training.loop.attention import within_frames
 from ..shared.flops import views_flops
 from ..shared.metrics import edge_distance, mean, perceptual, psnr, rate
 from ..shared.options import ROOT, add_redraw
-from ..shared.report import brief, fill_document, measured_with, stored_results, told, write_grid, write_results
+from ..shared.report import (
+    brief,
+    fill_document,
+    measured_with,
+    settings_text,
+    stored_results,
+    write_grid,
+    write_results,
+)
 from ..shared.timing import CLOCKS, peak_bytes
 from ..shared.truth import DEMO
 
@@ -271,5 +279,5 @@ def publish(options: argparse.Namespace, settings: dict[str, Any], found: dict[s
     write_results(options.results, options.name, settings, found, heading="Multi-view")
     if options.name == "views":
         tables = {title: brief(rows, SHOWN_NUMBERS if "views" in rows[0] else SHOWN) for title, rows in found.items()}
-        how = measured_with(told(settings))
+        how = measured_with(settings_text(settings))
         fill_document(options.document, {title: f"{shown}\n\n{how}" for title, shown in tables.items()})

@@ -30,7 +30,7 @@ def unpatchify(tokens: Tensor, patch_size: int, grid: tuple[int, int]) -> Tensor
 def needed_mask(mask: Tensor | None) -> Tensor | None:
     """Return a (B, L) mask, or None where every token counts; reads its values, for which a GPU would wait.
 
-    Attention without a mask has kernels that attention with one has not.
+    Attention without a mask has kernels that attention with one lacks.
     """
     return None if mask is None or bool(mask.all()) else mask
 

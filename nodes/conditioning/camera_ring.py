@@ -12,8 +12,8 @@ class CameraRing(io.ComfyNode):
             node_id="LuminaNextCameraRing",
             display_name="Camera Ring",
             category="Lumina-Next/conditioning",
-            description="Evenly spaced cameras around an object, for Multi-View Conditioning. All look from the "
-            "elevation that the checkpoint was trained at: 20° for the one in the box.",
+            description="Evenly spaced cameras around an object, for Multi-View Conditioning. All look down from "
+            "the elevation that the checkpoint was trained at: 20° for the one in the box.",
             inputs=[
                 io.Int.Input(
                     "views",

@@ -17,7 +17,9 @@ class MultiView(io.ComfyNode):
             "the batch: VAE Decode gives them in the order of the azimuths. For multi-view Lumina-Next checkpoints.",
             inputs=[
                 io.Conditioning.Input("positive", tooltip="What the object is. Empty leaves it to the image."),
-                io.Conditioning.Input("negative", tooltip="The negative prompt, usually empty. Never with the image."),
+                io.Conditioning.Input(
+                    "negative", tooltip="The negative prompt, usually empty. It never sees the image."
+                ),
                 io.Vae.Input(
                     "vae",
                     optional=True,
@@ -36,8 +38,24 @@ class MultiView(io.ComfyNode):
                     tooltip="Degrees around the object, counter-clockwise from above, one a view, separated by commas "
                     "or blanks; from Camera Ring, or written here. The image, if there is one, is at 0.",
                 ),
-                io.Int.Input("width", default=32, min=16, max=16384, step=8, tooltip="Width of a view, in pixels."),
-                io.Int.Input("height", default=32, min=16, max=16384, step=8, tooltip="Height of a view, in pixels."),
+                io.Int.Input(
+                    "width",
+                    default=32,
+                    min=16,
+                    max=16384,
+                    step=8,
+                    tooltip="Width of a view in pixels: the size the checkpoint was trained at, 32 for the one in the "
+                    "box.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=32,
+                    min=16,
+                    max=16384,
+                    step=8,
+                    tooltip="Height of a view in pixels: the size the checkpoint was trained at, 32 for the one in the "
+                    "box.",
+                ),
                 io.Int.Input(
                     "batch_size",
                     default=1,

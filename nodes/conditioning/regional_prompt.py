@@ -17,18 +17,18 @@ class RegionalPrompt(io.ComfyNode):
             inputs=[
                 io.Conditioning.Input(
                     "conditioning",
-                    tooltip="The global prompt: sets the mood of the whole picture, and is heard where no region is. "
+                    tooltip="The global prompt: sets the mood of the whole picture, and applies where no region does. "
                     "Or the output of another Regional Prompt.",
                 ),
                 io.Conditioning.Input(
                     "region",
-                    tooltip="The region's prompt. Mask, area, strength and timestep range that stock nodes set on it "
-                    "count too. Several prompts combined share the place.",
+                    tooltip="The region's prompt. A mask, area, strength or timestep range set on it by stock nodes "
+                    "counts too. Combined prompts share the region.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where the prompt is heard, of any size: stretched to the picture. Greys are soft edges. "
+                    tooltip="Where the prompt applies. Any size: it is stretched to the picture. Greys are soft edges. "
                     "Without one: everywhere, or where the region's own mask or area is.",
                 ),
                 io.Float.Input(
@@ -45,7 +45,7 @@ class RegionalPrompt(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Share of the region in which the global prompt is heard as well. 0: only the region's.",
+                    tooltip="How much the global prompt counts inside the region. 0: only the region's own prompt.",
                 ),
                 io.Float.Input(
                     "start_percent",
@@ -53,8 +53,8 @@ class RegionalPrompt(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.001,
-                    tooltip="Part of the sampling after which the region acts. Before it, its place is the global "
-                    "prompt's.",
+                    tooltip="Fraction of the sampling after which the region acts. Until then the global prompt has "
+                    "its place.",
                 ),
                 io.Float.Input(
                     "end_percent",
@@ -62,14 +62,15 @@ class RegionalPrompt(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.001,
-                    tooltip="Part of the sampling after which the region acts no more.",
+                    tooltip="Fraction of the sampling after which the region no longer acts.",
                 ),
                 io.Combo.Input(
                     "maths",
                     options=MATHS,
                     default=MATHS[0],
-                    tooltip="normalised: overlaps share, uncovered places hear the global prompt. reference: as the "
-                    "official compositional demo: hard edges, overlaps add up, nobody attends to the global prompt.",
+                    tooltip="normalised: overlaps share, uncovered places follow the global prompt. reference: as in "
+                    "the official compositional demo, with hard edges, overlaps that add up, and no attention to the "
+                    "global prompt.",
                 ),
             ],
             outputs=[io.Conditioning.Output(tooltip="For the sampler, or for the next Regional Prompt.")],

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 WIDTH, HEIGHT = 360, 220
 LEFT, TOP, RIGHT, BOTTOM = 36, 26, 14, 34
 SMOOTH = 3  # lines are drawn this many times larger and scaled down
-BACKGROUND, GRID, TEXT, LINE, DOT = "#1b1d22", "#3a3e47", "#c9cdd6", "#6ea8fe", "#ffd166"
+BACKGROUND, FAINT, TEXT, LINE, DOT = "#1b1d22", "#3a3e47", "#c9cdd6", "#6ea8fe", "#ffd166"
 
 
 def draw_sigmas(sigmas: torch.Tensor, title: str) -> torch.Tensor:
@@ -31,8 +31,8 @@ def _axes() -> Image.Image:
     picture = Image.new("RGB", (WIDTH * SMOOTH, HEIGHT * SMOOTH), BACKGROUND)
     draw = ImageDraw.Draw(picture)
     for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
-        draw.line([_at(0.0, fraction), _at(1.0, fraction)], fill=GRID, width=SMOOTH)
-        draw.line([_at(fraction, 0.0), _at(fraction, 1.0)], fill=GRID, width=SMOOTH)
+        draw.line([_at(0.0, fraction), _at(1.0, fraction)], fill=FAINT, width=SMOOTH)
+        draw.line([_at(fraction, 0.0), _at(fraction, 1.0)], fill=FAINT, width=SMOOTH)
     return picture
 
 

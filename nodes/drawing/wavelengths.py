@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ...nextdit.layers.rope import Axes
 from ...nextdit.layers.rope_scaling import METHODS, RopeScaling
-from .curve import BACKGROUND, DOT, GRID, LINE, SMOOTH, TEXT
+from .curve import BACKGROUND, DOT, FAINT, LINE, SMOOTH, TEXT
 
 WIDTH, HEIGHT = 360, 250
 LEFT, TOP, RIGHT, BOTTOM = 36, 46, 14, 34
@@ -46,12 +46,12 @@ class Plot:
     def ticks(self) -> list[float]:
         return [10.0**power for power in range(1, 7) if self.trained[0] <= 10.0**power <= self.trained[-1]]
 
-    def grid(self) -> None:
+    def rulings(self) -> None:
         ends = float(self.trained[0]), float(self.trained[-1])
         for longer in (1.0, self.largest):
-            self.draw.line([self.at(ends[0], longer), self.at(ends[1], longer)], fill=GRID, width=SMOOTH)
+            self.draw.line([self.at(ends[0], longer), self.at(ends[1], longer)], fill=FAINT, width=SMOOTH)
         for wave in self.ticks():
-            self.draw.line([self.at(wave, 1.0), self.at(wave, self.largest)], fill=GRID, width=SMOOTH)
+            self.draw.line([self.at(wave, 1.0), self.at(wave, self.largest)], fill=FAINT, width=SMOOTH)
         x, bottom = self.at(min(max(self.scaling.train_tokens, ends[0]), ends[1]), 1.0)
         for y in range(TOP * SMOOTH, int(bottom), 8 * SMOOTH):
             self.draw.line([(x, y), (x, y + 4 * SMOOTH)], fill=TEXT, width=SMOOTH)
@@ -64,7 +64,7 @@ def draw_wavelengths(scaling: RopeScaling, axes: Axes, tokens: tuple[int, int], 
     axis, the axis of the larger one is drawn. `tokens` are the rows and columns of the image, `note` says whose.
     """
     plot = Plot(scaling, axes)
-    plot.grid()
+    plot.rulings()
     for method in METHODS:
         for t in _times(method):
             plot.curve(method, t, OTHERS, 1)

@@ -11,7 +11,7 @@ class LoadLora(io.ComfyNode):
             display_name="Load Lumina-Next LoRA",
             category="Lumina-Next/loaders",
             description="Load a LoRA for Lumina-Next in any naming: ComfyUI, kohya, PEFT, diffusers or the reference "
-            "code. Says what does not fit, where the stock loader skips it.",
+            "code. Says what does not fit, which the stock loader skips without a word.",
             inputs=[
                 io.Model.Input("model", tooltip="A Lumina-Next model."),
                 io.Combo.Input(

@@ -18,8 +18,8 @@ class LoadTextEncoder(io.ComfyNode):
                     "text_encoder",
                     options=list(llm_folders()),
                     tooltip="A folder with config.json, tokenizer and weights in models/text_encoders or models/LLM, "
-                    "or a diffusers repository there or in models/diffusers, or a file of CLIPSave. lumina-next-demo "
-                    "comes with the pack, for its demo model.",
+                    "or a diffusers repository there or in models/diffusers, or a file saved by CLIPSave. "
+                    "lumina-next-demo comes with the pack, for its demo model.",
                 ),
                 io.Int.Input(
                     "layer",
@@ -42,7 +42,7 @@ class LoadTextEncoder(io.ComfyNode):
                     options=list(WEIGHT_DTYPES),
                     default="default",
                     tooltip="Precision in which the weights are kept. default: as in the file. fp8 halves the memory "
-                    "of bf16 weights; embedding and norms stay as they are. Computed in fp32 in any case.",
+                    "of bf16 weights; embedding and norms stay as they are. Computation is in fp32 either way.",
                 ),
                 io.Combo.Input(
                     "device",

@@ -46,7 +46,7 @@ class DropContext(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Part of the sampling after which dropping begins.",
+                    tooltip="Fraction of the sampling after which dropping begins.",
                 ),
                 io.Float.Input(
                     "end_percent",
@@ -54,7 +54,7 @@ class DropContext(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Part of the sampling after which dropping ends.",
+                    tooltip="Fraction of the sampling after which dropping ends.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model that drops context, for any sampler or further patch.")],

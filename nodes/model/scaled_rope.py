@@ -4,9 +4,9 @@ from ...nextdit.layers.rope_scaling import DEFAULT, METHODS
 from ..adapter.host.inputs import choice, chosen, parameter_inputs
 from ..adapter.patches import scaled_rope
 
-BEST = (
-    "Measured best with 16 positions per axis in training (the demo): time_aware_late. With 64 (the released models) "
-    "nothing was measured here; the paper reports time_aware as best."
+METHOD = (
+    "How the frequencies of RoPE change. Best with 16 positions per axis in training (the demo), as measured: "
+    "time_aware_late. With 64 (the released models), as the paper reports: time_aware. The node's help explains each."
 )
 PARAMETERS = {method.name: [parameter.name for parameter in method.parameters] for method in METHODS.values()}
 
@@ -29,11 +29,7 @@ class ScaledRope(io.ComfyNode):
             "that a model is native to it changes nothing, and says so.",
             inputs=[
                 io.Model.Input("model", tooltip="A Lumina-Next, Lumina-Image-2.0, Z-Image or Ming-Image model."),
-                *choice(
-                    "method",
-                    _method_inputs(),
-                    tooltip=" ".join([BEST, *(f"{method.name}: {method.tooltip}." for method in METHODS.values())]),
-                ),
+                *choice("method", _method_inputs(), tooltip=METHOD),
                 io.Combo.Input(
                     "factor",
                     options=["area", "per_axis"],

@@ -1,6 +1,6 @@
 from comfy_api.latest import io
 
-from ..adapter.sampling import solvers as sampling
+from ..adapter.sampling.guidance import guide_channels
 
 
 class ChannelGuidance(io.ComfyNode):
@@ -28,4 +28,4 @@ class ChannelGuidance(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, channels: int) -> io.NodeOutput:
-        return io.NodeOutput(sampling.guide_channels(model, channels))
+        return io.NodeOutput(guide_channels(model, channels))

@@ -2,8 +2,7 @@ from comfy_api.latest import io
 
 from ...samplers import ADAPTIVE, METHODS
 from ..adapter.host.inputs import choice, chosen, parameter_inputs
-from ..adapter.sampling import adaptive
-from ..adapter.sampling import solvers as sampling
+from ..adapter.sampling import solvers
 
 # midpoint first: the first entry is what a new node shows.
 NAMES = ["midpoint", *(name for name in METHODS if name != "midpoint")]
@@ -39,5 +38,5 @@ class FlowSampler(io.ComfyNode):
     def execute(cls, method: str | dict, **flat: float) -> io.NodeOutput:
         name, tolerances = chosen("method", method, flat, PARAMETERS)
         if name == ADAPTIVE.name:
-            return io.NodeOutput(adaptive.adaptive_sampler(**tolerances))
-        return io.NodeOutput(sampling.solver_sampler(name))
+            return io.NodeOutput(solvers.adaptive_sampler(**tolerances))
+        return io.NodeOutput(solvers.solver_sampler(name))

@@ -2,7 +2,7 @@ from comfy_api.latest import io, ui
 
 from ...samplers import SCHEDULES
 from ..adapter.host.inputs import choice, chosen, parameter_inputs
-from ..adapter.sampling import solvers as sampling
+from ..adapter.sampling.schedules import schedule_sigmas
 from ..drawing import curve
 
 PARAMETERS = {s.name: [p.name for p in s.parameters] for s in SCHEDULES.values()}
@@ -30,7 +30,7 @@ class FlowSchedule(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Below 1 starts from the latent you connect, and keeps the more of it the lower it is. "
+                    tooltip="Below 1, sampling starts from the connected latent: the lower, the more of it is kept. "
                     "The number of steps stays the same.",
                 ),
             ],
@@ -40,6 +40,6 @@ class FlowSchedule(io.ComfyNode):
     @classmethod
     def execute(cls, schedule: str | dict, steps: int, denoise: float, **flat: float) -> io.NodeOutput:
         name, parameters = chosen("schedule", schedule, flat, PARAMETERS)
-        sigmas = sampling.schedule_sigmas(name, steps, denoise, **parameters)
+        sigmas = schedule_sigmas(name, steps, denoise, **parameters)
         title = ", ".join([name, *(f"{key} {value:g}" for key, value in parameters.items())])
         return io.NodeOutput(sigmas, ui=ui.PreviewImage(curve.draw_sigmas(sigmas, title), cls=cls))

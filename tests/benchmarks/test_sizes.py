@@ -71,7 +71,9 @@ def test_a_second_pass_starts_from_the_picture(bench, truth, monkeypatch):
     monkeypatch.setattr(Bench, "draw", lambda self, prompts, **options: asked.append(options) or options["x"])
     small = truth.pictures(64)[:2]
     drawn, seconds = sizes.passes(bench, ["a", "b"], 5.0, small, 256, "interpolation")
-    assert [(x["rope"], x["begin"], x["steps"]) for x in asked] == [((n, n), sizes.BEGIN, 3) for n in (128, 256)]
+    assert [(x["rope"], x["begin"], x["sampling"].steps) for x in asked] == [
+        ((n, n), sizes.BEGIN, 3) for n in (128, 256)
+    ]
     assert drawn.shape == (2, 3, 256, 256) and seconds > 5
     large = torch.nn.functional.interpolate(small, (128, 128), mode="bicubic", align_corners=False)
     left = (asked[0]["x"] - sizes.BEGIN * large) / (1 - sizes.BEGIN)

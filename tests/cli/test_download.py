@@ -42,6 +42,13 @@ class Hub(BaseHTTPRequestHandler):
             headers["X-Error-Code"], status, content = "GatedRepo", 403, b"{}"
         elif repository not in self.server.files:
             status, content = 404, b"{}"
+        elif parts[0] == "api" and "tree" in parts:
+            size, digest = len(content), hashlib.sha256(content).hexdigest()
+            files = [
+                {"type": "file", "path": name, "size": size, "oid": digest[:40]}
+                for name in self.server.files[repository]
+            ]
+            content = json.dumps(files).encode()
         elif parts[0] == "api":
             files = [{"rfilename": name} for name in self.server.files[repository]]
             content = json.dumps({"id": repository, "sha": COMMIT, "siblings": files}).encode()

@@ -13,6 +13,8 @@ from lumina_next.cli import main
 from lumina_next.demo import FOLDER as DEMO
 from lumina_next.nextdit import ContextDrop, MultiViewNextDiT, RopeScaling, load_model, save_model
 from lumina_next.nextdit.text import load_text_encoder
+from lumina_next.pipelines import Models, Sampling, text_to_image
+from lumina_next.version import VERSION
 
 QUICK = ("--steps", "2", "--device", "cpu")
 
@@ -173,6 +175,9 @@ def test_without_guidance_the_negative_prompt_has_no_part():
         (["--seed", "-1"], "--seed must be between 0 and"),
         (["--channels", "9"], "--channels must be between 1 and the model's 3, got 9"),
         (["--device", "abacus"], "--device abacus cannot be used here"),
+        (["--denoise", "0.5"], "--denoise goes with --image"),
+        (["--image", "gone.png"], "--image gone.png does not exist"),
+        (["--image", __file__], "is no picture that PIL can read"),
         (["-o", "picture.jpg"], "--output must end in .png"),
         (["-o", "nowhere/picture.png"], "the folder of --output does not exist"),
     ],
@@ -189,7 +194,7 @@ def test_a_latent_model_without_vae_says_where_to_get_one(latent_model, fails):
 def test_a_multi_view_model_is_refused(latent_model, vae, fails):
     save_model(MultiViewNextDiT.from_image_model(load_model(latent_model)), "views.safetensors")
     said = fails("generate", "a fox", "--model", "views.safetensors", "--vae", vae, *QUICK)
-    assert "views.safetensors draws several views of an object, not pictures" in said
+    assert "views.safetensors: it is a multi-view Next-DiT, expected a text-to-image Next-DiT" in said
 
 
 def test_nan_weights_are_reported_not_drawn(latent_model, vae, capsys):
@@ -216,6 +221,31 @@ def test_a_full_disk_leaves_the_old_picture(monkeypatch, capsys):
     assert "No space left on device" in capsys.readouterr().err
     assert [file.name for file in Path().iterdir()] == ["lumina-next.png"]
     assert Path("lumina-next.png").read_bytes() == before
+
+
+def test_a_picture_is_painted_over(tmp_path):
+    Image.new("RGB", (48, 32), "red").save("red.png")
+    generate("fox", "--image", "red.png", "--denoise", "0.5", "-o", "fox.png")
+    drawn = text_to_image(
+        "fox", image=Image.open("red.png"), denoise=0.5, sampling=Sampling(2), models=Models(device="cpu")
+    )
+    with Image.open("fox.png") as image:
+        assert image.tobytes() == drawn.tobytes()
+        told = json.loads(image.text["parameters"])
+    assert (told["image"], told["denoise"], told["width"], told["height"]) == ("red.png", 0.5, 48, 32)
+
+
+def test_a_second_pass_that_has_no_effect_is_told(capsys):
+    generate("fox", "--second-pass", "0.5", "--width", "32")
+    assert "lumina-next: --second-pass does nothing up to the training size\n" in capsys.readouterr().err
+    generate("fox", "--second-pass", "0.5", "--width", "80")
+    assert "--second-pass" not in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"lumina-next {VERSION}\n"
 
 
 def test_help_needs_no_torch():

@@ -54,7 +54,7 @@ def test_a_stopped_run_goes_on_where_it_was(monkeypatch, capsys):
     assert parameters(Path("all/0003.png"))["prompt"] == "three"
     capsys.readouterr()
     assert main(command) == 0 and painted == ["one", "two", "three"]
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "lumina-next: 3 of 3 pictures are there already\n")
 
 
 @pytest.mark.parametrize(

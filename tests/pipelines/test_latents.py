@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from lumina_next.nextdit import MultiViewNextDiT, NextDiT, NextDiTConfig, save_model
 from lumina_next.nextdit.encoders.image_vae import SCALING, VAEDecoder
+from lumina_next.nextdit.models.multiview import MultiViewConfig
 from lumina_next.pipelines import Models, Sampling, TextToImage, UndecodedError, ViewsRequest, text_to_image, views
 from lumina_next.pipelines.pictures import to_pixels
 from lumina_next.pipelines.sampling import noise
@@ -94,7 +95,7 @@ def test_what_has_no_vae_is_told_where_to_get_one(models):
 
 
 def test_views_come_from_latents_too(models, tmp_path):
-    save_model(filled(MultiViewNextDiT(CONFIG)), tmp_path / "views.safetensors")
+    save_model(filled(MultiViewNextDiT(MultiViewConfig.of(CONFIG))), tmp_path / "views.safetensors")
     several = Models(tmp_path / "views.safetensors", vae=models.vae, device="cpu")
     with pytest.raises(ValueError, match="does not say on which image size it was trained: set size to that size"):
         views(ViewsRequest("car"), several)

@@ -40,6 +40,9 @@ def in_an_empty_folder(tmp_path, monkeypatch):
         ({"train_size": -1}, "train_size must be at least 1, got -1"),
         ({"seeds": ()}, "seeds must be one at least"),
         ({"seeds": (0, 2**63)}, "seed must be between 0 and"),
+        ({"seeds": 5}, "seeds must be a list of numbers, got 5"),
+        ({"seeds": "5"}, "seeds must be a list of numbers, got '5'"),
+        ({"image": "fox.png"}, "image must be a PIL image, got 'fox.png'; PIL.Image.open reads a file"),
         ({"seeds": (True,)}, "seed must be between 0 and"),
         ({"second_pass": 1.0}, "second_pass must be between 0 and 1, got 1"),
         ({"second_pass": float("nan")}, "second_pass must be between 0 and 1, got nan"),
@@ -209,7 +212,7 @@ def test_one_model_at_a_time_unless_they_are_kept():
 
 
 def test_a_model_of_several_views_is_refused():
-    with pytest.raises(ValueError, match=r"multiview\.safetensors draws several views of an object, not pictures"):
+    with pytest.raises(ValueError, match=r"multiview\.safetensors: it is a multi-view Next-DiT, expected a text"):
         text_to_image("fox", models=Models(MULTIVIEW_MODEL, device="cpu"), sampling=FEW)
 
 

@@ -23,6 +23,8 @@ def models() -> Models:
     [
         ({}, "give prompt, image or both"),
         ({"prompt": None}, "prompt must be a text"),
+        ({"prompt": "car", "azimuths": 90}, "azimuths must be a list of numbers, got 90"),
+        ({"image": "car.png"}, "image must be a PIL image"),
         ({"prompt": "car", "azimuths": ()}, "azimuths must be finite numbers of degrees, one a view"),
         ({"prompt": "car", "azimuths": (0.0, float("nan"))}, "azimuths must be finite"),
         ({"prompt": "car", "size": 0}, "size must be at least 1, got 0"),
@@ -65,7 +67,9 @@ def test_the_size_is_the_models_unless_another_is_asked_for(models):
 
 
 def test_a_model_of_single_pictures_is_refused():
-    with pytest.raises(ValueError, match=r"lumina-next-demo\.safetensors draws pictures, not several views"):
+    with pytest.raises(
+        ValueError, match=r"lumina-next-demo\.safetensors: it is a text-to-image Next-DiT, expected a multi"
+    ):
         views(ViewsRequest("car"), Models(device="cpu"))
 
 

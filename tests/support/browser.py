@@ -10,6 +10,8 @@ from pathlib import Path
 
 import aiohttp
 
+from .processes import end
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -133,10 +135,5 @@ class Browser:
                 return message["result"]
 
     def _end(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
         self._loop.close()

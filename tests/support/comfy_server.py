@@ -10,6 +10,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from .processes import end
+
 PACK = Path(__file__).resolve().parents[2]
 HOW_TO_GET_ONE = (
     "clone https://github.com/comfyanonymous/ComfyUI, install its requirements into this Python, "
@@ -113,12 +115,7 @@ class ComfyServer:
     def stop(self) -> None:
         if self._process is None:
             return
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
         self._process = None
 
     def log(self, last_lines: int | None = None) -> str:

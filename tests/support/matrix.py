@@ -19,8 +19,10 @@ from lumina_next.nodes.adapter.models.views import with_views
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
 from lumina_next.nodes.adapter.patches.regions import add_region
 from lumina_next.nodes.adapter.patches.scaled_rope import scale_rope
-from lumina_next.nodes.adapter.sampling import solvers as sampling
 from lumina_next.nodes.adapter.sampling.anagram import anagram_guider
+from lumina_next.nodes.adapter.sampling.guidance import guide_channels
+from lumina_next.nodes.adapter.sampling.schedules import schedule_sigmas
+from lumina_next.nodes.adapter.sampling.solvers import solver_sampler
 
 from .patch_models import OWN, load_own, prompt
 
@@ -98,8 +100,8 @@ def plain(model) -> Setup:
 
 
 def _flow(setup: Setup) -> Setup:
-    sigmas = sampling.schedule_sigmas("rational", STEPS, alpha=4.0)
-    return replace(setup, sampler=sampling.solver_sampler("midpoint"), sigmas=sigmas)
+    sigmas = schedule_sigmas("rational", STEPS, alpha=4.0)
+    return replace(setup, sampler=solver_sampler("midpoint"), sigmas=sigmas)
 
 
 def _regions(setup: Setup) -> Setup:
@@ -138,7 +140,7 @@ ROWS: dict[str, Callable[[Setup], Setup]] = {
     "Scaled RoPE": patching(lambda model: scale_rope(model, DEFAULT, 128)[0]),
     "Context Drop": patching(lambda model: drop_context(model, ContextDrop(2, "none"))),
     "Flow Schedule, Flow Sampler": _flow,
-    "Channel Guidance": patching(lambda model: sampling.guide_channels(model, 2)),
+    "Channel Guidance": patching(lambda model: guide_channels(model, 2)),
     "Regional Prompt": _regions,
     "Visual Anagram": lambda setup: replace(setup, guider=_anagram),
     "Multi-View Conditioning": _views,

@@ -7,6 +7,7 @@ from lumina_next.nextdit.text import load_text_encoder
 from lumina_next.training.data.text.tokenizer import train_tokenizer
 from lumina_next.training.loop.flow import draw_times, flow_loss
 from lumina_next.training.loop.optimisation import MovingAverage, Warmup, optimizers
+from lumina_next.training.loop.trainer import train
 from lumina_next.training.tasks import image, text_encoder
 
 SMALL = ["--tokens", "512", "--no-compile", "--no-samples", "--warmup", "5", "--rate", "3e-3", "--device", "cpu"]
@@ -19,7 +20,7 @@ def options(cache, encoder, run, *more):
 
 def trained(chosen):
     trainer = image.make_trainer(chosen)
-    return trainer, image.train(trainer, chosen.run, chosen.out)
+    return trainer, train(trainer, chosen.run, chosen.out)
 
 
 def test_thirty_steps_make_the_loss_fall_and_leave_a_checkpoint(cache, text_encoder_folder, tmp_path):

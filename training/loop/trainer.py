@@ -1,7 +1,9 @@
 """The loop that all stages of flow matching share: one step after the other, resumable, saved on the way."""
 
 import argparse
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,6 +105,19 @@ def keep(trainer: Trainer, folder: Path, out: Path | None) -> None:
         trainer.task.show(run.averaged(), folder / f"samples-{run.step:06d}.png", trainer.spent)
 
 
+def check_pixels(model: Model, name: Path | None) -> None:
+    """Raise ValueError, naming its file, unless a model works on pixels, as the data is."""
+    if model.config.in_channels != 3:
+        raise ValueError(f"training works on pixels: {name} takes {model.config.in_channels} channels, expected 3")
+
+
+def run_stage(parse: Callable[[], argparse.Namespace], make_trainer: Callable[[argparse.Namespace], Trainer]) -> None:
+    """Carry out the command line of a stage that trains a Next-DiT."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    options = parse()
+    train(make_trainer(options), options.run, options.out)
+
+
 def start(model: Model, task: Task, batches: Batches, options: argparse.Namespace) -> Trainer:
     """Return the trainer of a model on the options' device, resumed where the folder --run has a state."""
     model = model.to(options.device).train()
@@ -132,8 +147,8 @@ def parser(description: str | None, title: str) -> argparse.ArgumentParser:
     add("--run", type=Path, required=True, help="folder of the state and the samples; resumes if there is one")
     add("--out", type=Path, help="checkpoint to write (default: in --run)")
     add("--steps", type=int, default=5000, help="steps of the whole run: the learning rate falls to 0 there")
-    add("--plan-minutes", type=float, default=1e9, help="end the whole run, rate and all, by so many minutes")
-    add("--minutes", type=float, default=1e9, help="stop this call after so many minutes")
+    add("--plan-minutes", type=float, default=1e9, help="minutes of the whole run, after which the rate is 0")
+    add("--minutes", type=float, default=1e9, help="minutes after which this call stops")
     add("--rate", type=float, default=1e-3, help="learning rate")
     add("--warmup", type=int, default=100)
     add("--cooldown", type=float, default=0.4, help="last part of the run in which the rate falls")

@@ -5,7 +5,6 @@ captioned images. Stops after `--minutes` and goes on from the next step when ca
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -24,7 +23,7 @@ from ..data.emoji.pictures import to_pixels
 from ..data.folder import FolderBatches
 from ..loop.attention import folded_attention
 from ..loop.flow import flow_loss, initialise
-from ..loop.trainer import Batches, Trainer, encode, parser, start, train
+from ..loop.trainer import Batches, Trainer, check_pixels, encode, parser, run_stage, start
 
 SHOWN = ("dog face", "avocado, red apple", "ロケット", "🐸", "猫脸", "pizza on a blue background", "сердце", "maison")
 
@@ -75,10 +74,10 @@ class ImageTask:
         return {} if self.options.images else {"train_tokens": str(64 // model.config.patch_size)}
 
     def show(self, model: NextDiT, file: Path, spent: float) -> None:
-        write_samples(model, self.encoder, file, 64)
+        write_row(model, self.encoder, file, 64)
 
 
-def write_samples(model: NextDiT, encoder: TextEncoder, file: Path, size: int) -> None:
+def write_row(model: NextDiT, encoder: TextEncoder, file: Path, size: int) -> None:
     """Write a row of samples of SHOWN as a picture file."""
     rows = sample(model, encoder, SHOWN, noise(range(len(SHOWN)), size, size), Sampling(10, "uniform", cfg=2.0))
     Image.fromarray(to_pixels(torch.cat(list(rows), dim=2)[None])[0]).save(file)
@@ -103,10 +102,7 @@ def make_trainer(options: argparse.Namespace, family: Family = FAMILY) -> Traine
         model = load_model(options.model, dtype=torch.float32, family=family.name)
     else:
         model = initialise(family.network(demo_config(encoder.width)))
-    if model.config.in_channels != 3:
-        raise ValueError(
-            f"training works on pixels: {options.model} takes {model.config.in_channels} channels, expected 3"
-        )
+    check_pixels(model, options.model)
     patch = model.config.patch_size
     sizes = tuple((int(h), int(w)) for h, w in (size.split("x") for size in (options.sizes or "").split(",") if size))
     batches: Batches
@@ -119,9 +115,7 @@ def make_trainer(options: argparse.Namespace, family: Family = FAMILY) -> Traine
 
 
 def main() -> None:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    options = parse()
-    train(make_trainer(options), options.run, options.out)
+    run_stage(parse, make_trainer)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ and goes on from the next step when called again with the same `--run`.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -24,7 +23,7 @@ from ..data.emoji.pictures import to_pixels
 from ..data.objects.view_batches import Objects, ViewBatch, ViewBatches, ViewBucket, to_size, view_buckets
 from ..loop.attention import folded_attention, within_frames
 from ..loop.flow import flow_loss
-from ..loop.trainer import Trainer, encode, parser, start, train
+from ..loop.trainer import Trainer, check_pixels, encode, parser, run_stage, start
 
 SHOWN = 3  # held-out objects in a picture of samples
 
@@ -150,10 +149,7 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
     model = load_model(options.model, dtype=torch.float32)
     if family_of(model).name == "image":
         model = MultiViewNextDiT.from_image_model(model, rope_axes=options.rope_axes)
-    if model.config.in_channels != 3:
-        raise ValueError(
-            f"training works on pixels: {options.model} takes {model.config.in_channels} channels, expected 3"
-        )
+    check_pixels(model, options.model)
     quarter, half = options.small
     batches = ViewBatches(
         Objects(options.cache),
@@ -167,9 +163,7 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
 
 
 def main() -> None:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    options = parse()
-    train(make_trainer(options), options.run, options.out)
+    run_stage(parse, make_trainer)
 
 
 if __name__ == "__main__":

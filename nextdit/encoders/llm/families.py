@@ -38,7 +38,7 @@ def family(config: dict[str, Any]) -> Family:
     if not isinstance(kind, str):
         raise ValueError(
             "config.json has no model_type, expected that of a decoder-only LLM, such as gemma, llama, qwen2 or "
-            "mistral. Use the config.json from the model's own repository."
+            "mistral; use the config.json from the model's own repository"
         )
     check_kind(kind, config)
     # The weights are cast on loading; a dtype here would round the model's buffers.
@@ -46,7 +46,10 @@ def family(config: dict[str, Any]) -> Family:
     try:
         return OWN_CODE[kind](settings) if kind in OWN_CODE else Family(kind, settings)
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise ValueError(f"config.json of model_type {kind!r} lacks or distorts a setting ({error!r})") from error
+        raise ValueError(
+            f"config.json of model_type {kind!r} lacks or distorts a setting ({error!r}); "
+            "use the config.json from the model's own repository"
+        ) from error
 
 
 def check_kind(kind: str, config: dict[str, Any]) -> None:
@@ -59,15 +62,15 @@ def check_kind(kind: str, config: dict[str, Any]) -> None:
     if kind not in causal and kind not in OWN_CODE:
         if config.get("auto_map"):
             raise ValueError(
-                f"model_type {kind!r} needs code from its repository (auto_map), which is never run here. "
-                "Use a version of the model that transformers has built in, or a conversion to LLaMA's layout."
+                f"model_type {kind!r} needs code from its repository (auto_map), which is never run here; "
+                "use a version of the model that transformers has built in, or a conversion to LLaMA's layout"
             )
         raise ValueError(
-            f"model_type {kind!r} is not a decoder-only LLM that the installed transformers knows. "
-            "Expected one such as gemma, llama, qwen2 or mistral; for a newer family, update transformers."
+            f"model_type {kind!r} is not a decoder-only LLM that the installed transformers knows, "
+            "expected one such as gemma, llama, qwen2 or mistral; for a newer family, update transformers"
         )
     if "text_config" in config:
-        raise ValueError(f"model_type {kind!r} takes images as well as text. Use a text-only LLM of the family.")
+        raise ValueError(f"model_type {kind!r} takes images as well as text; use a text-only LLM of the family")
     what = None
     if kind in masked or kind in seq_to_seq or kind.startswith("bert") or config.get("is_encoder_decoder"):
         what = "an encoder, or an encoder and a decoder"
@@ -75,14 +78,13 @@ def check_kind(kind: str, config: dict[str, Any]) -> None:
         what = "a state-space or recurrent model without attention"
     if what:
         raise ValueError(
-            f"model_type {kind!r} is {what}, not a decoder-only LLM. Expected one such as gemma, llama, qwen2 or "
-            "mistral."
+            f"model_type {kind!r} is {what}, expected a decoder-only LLM such as gemma, llama, qwen2 or mistral"
         )
     if quantized := config.get("quantization_config"):
         method = quantized.get("quant_method", "unknown") if isinstance(quantized, dict) else "unknown"
         raise ValueError(
-            f"the weights are quantized ({method}). Use the original weights (or those of a bf16 version), and fp8 as "
-            "weight dtype to save memory."
+            f"the weights are quantized ({method}); use the original weights (or those of a bf16 version), and fp8 as "
+            "weight dtype to save memory"
         )
 
 
@@ -95,19 +97,19 @@ def build_config(family: Family) -> Any:
     except Exception as error:  # every config checks its settings in its own way
         raise ValueError(
             f"config.json of model_type {family.kind!r} has a setting that transformers does not take: "
-            f"{' '.join(str(error).split())[:300]}. Use the config.json from the model's own repository."
+            f"{' '.join(str(error).split())[:300]}; use the config.json from the model's own repository"
         ) from error
     other = [name for name in getattr(built, "sub_configs", {}) if OTHER_SENSES.search(name)]
     if other or getattr(built, "is_encoder_decoder", False):
         raise ValueError(
-            f"model_type {family.kind!r} has parts for more than text ({', '.join(other) or 'an encoder'}). "
-            "Use a text-only, decoder-only LLM."
+            f"model_type {family.kind!r} has parts for more than text ({', '.join(other) or 'an encoder'}); "
+            "use a text-only, decoder-only LLM"
         )
     for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"):
         if not isinstance(getattr(built, name, None), int):
             raise ValueError(
-                f"model_type {family.kind!r} has no single {name}: it is no LLM of equal layers with attention. "
-                "Expected a decoder-only LLM such as gemma, llama, qwen2 or mistral."
+                f"model_type {family.kind!r} has no single {name}: it is no LLM of equal layers with attention, "
+                "expected a decoder-only LLM such as gemma, llama, qwen2 or mistral"
             )
     return built
 
@@ -161,7 +163,7 @@ def qwen(settings: dict[str, Any]) -> Family:
     if not QWEN_SETTINGS & settings.keys():
         raise ValueError(
             "model_type 'qwen' needs code from its repository (auto_map), which is never run here: config.json has "
-            f"none of Qwen 1's settings ({', '.join(sorted(QWEN_SETTINGS))}). Use Qwen 1 or Qwen1.5 as released."
+            f"none of Qwen 1's settings ({', '.join(sorted(QWEN_SETTINGS))}); use Qwen 1 or Qwen1.5 as released"
         )
     width, heads = settings["hidden_size"], settings["num_attention_heads"]
     odd = {
@@ -171,7 +173,7 @@ def qwen(settings: dict[str, Any]) -> Family:
     }
     for name, (got, expected) in odd.items():
         if got != expected:
-            raise ValueError(f"Qwen with {name} {got} is not supported, expected {expected} as in Qwen's own releases.")
+            raise ValueError(f"Qwen with {name} {got} is not supported, expected {expected} as in Qwen's own releases")
     context = settings.get("seq_length", settings.get("max_position_embeddings", 8192))
     own = {
         "vocab_size": settings["vocab_size"],

@@ -33,12 +33,12 @@ def find_llm(folder: str | Path) -> LLMFolder:
     path = Path(folder)
     if not path.is_dir():
         raise FileNotFoundError(
-            f"LLM folder {path} does not exist. It may have been moved or deleted; refresh the list."
+            f"the folder {path} does not exist; it may have been moved or deleted since it was listed"
         )
     model = path if (path / "config.json").is_file() else path / "text_encoder"
     if not (model / "config.json").is_file():
         raise FileNotFoundError(
-            f"{path} holds no LLM: expected config.json, or text_encoder/config.json of a diffusers repository."
+            f"{path} holds no LLM: expected config.json, or text_encoder/config.json of a diffusers repository"
         )
     return LLMFolder(path, read_json(model / "config.json"), _weight_file(model), _tokenizer_folder(path, model))
 
@@ -49,7 +49,7 @@ def _tokenizer_folder(path: Path, model: Path) -> Path:
             return place
     raise FileNotFoundError(
         f"{path} has no tokenizer: expected one of {', '.join(TOKENIZER_FILES)} beside config.json or in a folder "
-        "`tokenizer`. Download the model's tokenizer files (tokenizer.json, tokenizer_config.json) into it."
+        "`tokenizer`; download the model's tokenizer files (tokenizer.json, tokenizer_config.json) into it"
     )
 
 
@@ -63,5 +63,5 @@ def _weight_file(model: Path) -> Path:
     names = ", ".join(file.name for file in loose) or "none"
     raise FileNotFoundError(
         f"{model} has no weights: expected one of {', '.join(WEIGHT_FILES)}, or a single .safetensors file "
-        f"(found: {names}). Download the missing files."
+        f"(found: {names}); download the missing files"
     )

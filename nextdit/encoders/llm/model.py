@@ -69,12 +69,12 @@ class LanguageModel(nn.Module):
         except Exception as error:  # whatever settings that do not go together lead to
             raise ValueError(
                 f"transformers cannot build model_type {self.family.kind!r} from config.json: "
-                f"{' '.join(str(error).split())[:300]}. Use the config.json from the model's own repository."
+                f"{' '.join(str(error).split())[:300]}; use the config.json from the model's own repository"
             ) from error
         if "inputs_embeds" not in inspect.signature(model.forward).parameters:
             raise ValueError(
-                f"model_type {self.family.kind!r} takes no embeddings as input, which a text encoder here needs. "
-                "Expected a decoder-only LLM such as gemma, llama, qwen2 or mistral."
+                f"model_type {self.family.kind!r} takes no embeddings as input, which a text encoder here needs, "
+                "expected a decoder-only LLM such as gemma, llama, qwen2 or mistral"
             )
         if hasattr(model, "set_experts_implementation"):
             model.set_experts_implementation("eager")  # expert by expert: others would cast all of them at once
@@ -180,8 +180,8 @@ class LanguageModel(nn.Module):
         if found:
             kind = type(self.model).__name__
             raise ValueError(
-                f"{source} does not hold the weights of the {kind} its config.json describes. {'; '.join(found)}. "
-                f"Use config.json and weight files of the same model.{more and f' ({more})'}"
+                f"{source} does not hold the weights of the {kind} its config.json describes: {'; '.join(found)}"
+                f"{more and f' ({more})'}; use config.json and weight files of the same model"
             )
 
     def depth(self, layer: int) -> int:
@@ -189,7 +189,7 @@ class LanguageModel(nn.Module):
         count = self.sizes.layers
         depth = layer + count + 1 if layer < 0 else layer
         if not 0 <= depth <= count:
-            raise ValueError(f"layer {layer} does not exist: this LLM has {count} layers, so {-count - 1} to {count}.")
+            raise ValueError(f"layer {layer} does not exist: this LLM has {count} layers, so {-count - 1} to {count}")
         return depth
 
     def table(self) -> Tensor:
@@ -216,7 +216,7 @@ class LanguageModel(nn.Module):
         if self.family.context and ids.shape[1] > self.family.context:
             raise ValueError(
                 f"the prompt has {ids.shape[1]} tokens, expected at most {self.family.context}: beyond its training "
-                "length this LLM scales attention in ways of its own. Lower max_tokens"
+                "length this LLM scales attention in ways of its own; lower max_tokens"
             )
         inputs = {
             "inputs_embeds": self.embed(ids, device, dtype),
@@ -243,7 +243,7 @@ class LanguageModel(nn.Module):
             return reached.states
         finally:
             hook.remove()
-        raise RuntimeError(f"{type(self.model).__name__} ended without reaching layer {depth} of its own.")
+        raise RuntimeError(f"{type(self.model).__name__} ended without reaching its layer {depth}; choose another")
 
 
 def _stop(layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:

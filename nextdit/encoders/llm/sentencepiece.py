@@ -19,11 +19,11 @@ class SentencePieceTokenizer:
         try:
             import sentencepiece
         except ImportError as error:
-            raise ValueError("tokenizer.model needs the package sentencepiece: pip install sentencepiece.") from error
+            raise ValueError("tokenizer.model needs the package sentencepiece: pip install sentencepiece") from error
         try:
             self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         except RuntimeError as error:
-            raise ValueError(f"tokenizer.model is not a sentencepiece model ({error}). Download it again.") from error
+            raise ValueError(f"tokenizer.model is not a sentencepiece model ({error}); download it again") from error
         self.model = model
 
     @classmethod

@@ -52,10 +52,10 @@ def read_ranks(file: Path) -> dict[bytes, int]:
             ranks[base64.b64decode(token, validate=True)] = int(rank)
         except (ValueError, binascii.Error) as error:
             raise ValueError(
-                f"{file}, line {number} is not a token in base64 and its rank. Download the file again."
+                f"{file}, line {number} is not a token in base64 and its rank; download the file again"
             ) from error
     if sorted(ranks.values()) != list(range(len(ranks))) or not all(bytes([byte]) in ranks for byte in range(256)):
-        raise ValueError(f"{file} lacks ranks or single bytes: it is not whole. Download it again.")
+        raise ValueError(f"{file} lacks ranks or single bytes: it is not whole; download it again")
     return ranks
 
 

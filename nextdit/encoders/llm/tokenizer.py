@@ -39,7 +39,7 @@ class SpecialTokens:
 
     def __post_init__(self):
         if self.pad < 0:
-            raise ValueError(f"pad token id is {self.pad}, expected 0 or more.")
+            raise ValueError(f"pad token id is {self.pad}, expected 0 or more")
 
 
 class PromptTokenizer:
@@ -51,14 +51,14 @@ class PromptTokenizer:
 
     def __init__(self, tokenizer: Any, special: SpecialTokens, *, max_tokens: int = 256, eos: bool = False):
         if eos and special.eos is None:
-            raise ValueError("eos was asked for, but this tokenizer has no end-of-sequence token.")
+            raise ValueError("eos was asked for, but this tokenizer has no end-of-sequence token; leave it out")
         self.head = [] if special.bos is None else [special.bos]
         self.tail = [special.eos] if eos and special.eos is not None else []
         self.room = max_tokens - len(self.head) - len(self.tail)
         if self.room < 1:
             taken = len(self.head) + len(self.tail)
             raise ValueError(
-                f"max_tokens is {max_tokens}, of which special tokens take {taken}; expected at least {taken + 1}."
+                f"max_tokens is {max_tokens}, of which special tokens take {taken}; expected at least {taken + 1}"
             )
         self.special, self.max_tokens, self.eos = special, max_tokens, eos
         self.tokenizer = tokenizer
@@ -80,7 +80,7 @@ class PromptTokenizer:
     def batch(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
         """Tokenize prompts, padded on the right to the longest: ids (B, L), mask (B, L) of 0 and 1, tokens cut."""
         if not prompts:
-            raise ValueError("no prompt was given, expected a list of at least one string (it may be empty).")
+            raise ValueError("no prompt was given, expected a list of at least one string (it may be empty)")
         encodings = [self.encode(prompt) for prompt in prompts]
         length = max(len(item.ids) for item in encodings)
         ids = torch.full((len(prompts), length), self.special.pad, dtype=torch.long)
@@ -100,7 +100,7 @@ def parse_tokenizer(source: str) -> Any:
     try:
         return Tokenizer.from_str(source)
     except Exception as error:  # the library raises plain Exception
-        raise ValueError(f"tokenizer.json cannot be read ({error}). Download it again.") from error
+        raise ValueError(f"tokenizer.json cannot be read ({error}); download it again") from error
 
 
 def load_tokenizer(
@@ -137,7 +137,7 @@ def _read_parts(folder: Path) -> Any:
         except (ValueError, OSError, ImportError, AttributeError, KeyError, TypeError) as error:
             said = str(error).replace(plain, str(folder))
             raise ValueError(
-                f"transformers cannot read the tokenizer ({said}). Add the model's tokenizer.json."
+                f"transformers cannot read the tokenizer ({said}); add the model's tokenizer.json"
             ) from error
 
 

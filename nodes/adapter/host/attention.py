@@ -10,7 +10,7 @@ from ....nextdit.layers.attend import Attend, expand_keys, takes_grouped_keys
 
 
 def knows_groups(backend: Callable) -> bool:
-    """Tell whether one of core's backends keeps to `enable_gqa`: releases from before that option ignore it."""
+    """Tell whether one of core's backends honours `enable_gqa`; releases from before that option ignore it."""
     q, k = torch.ones(1, 4, 1, 8, device="cpu"), torch.ones(1, 2, 1, 8, device="cpu")
     try:
         return backend(q, k, k, 4, skip_reshape=True, enable_gqa=True).shape == (1, 1, 32)

@@ -23,8 +23,8 @@ Edit = Callable[[Tensor, Tensor, Tensor, Tensor | None, int], tuple[Tensor, Tens
 """edit(q, k, v, mask, layer) → q, k, v, mask, with q, k, v (B, H, L, D)."""
 
 
-class Order:
-    """What one call's attention is to be edited by, and whether that came to pass.
+class EditRequest:
+    """What one call's attention is to be edited by, and whether that happened.
 
     It travels as an argument of the call: torch.compile sees when an argument changes, while core's compile node has
     it overlook changes of transformer_options.
@@ -48,7 +48,7 @@ class Place:
 
 
 @cache
-def main_layers_are_told() -> bool:
+def main_layers_say_their_number() -> bool:
     """Tell whether this ComfyUI's Lumina network says which layer attends (0.3.64 does not), by running a tiny one."""
     from comfy.ldm.lumina.model import NextDiT
     from comfy.ops import disable_weight_init
@@ -56,55 +56,55 @@ def main_layers_are_told() -> bool:
     sizes = {"dim": 24, "n_heads": 1, "n_kv_heads": 1, "cap_feat_dim": 8, "axes_dims": [8, 8, 8], "multiple_of": 8}
     counts = {"patch_size": 2, "in_channels": 4, "n_layers": 1, "n_refiner_layers": 1, "ffn_dim_multiplier": 1.0}
     network = NextDiT(**sizes, **counts, operations=disable_weight_init, device="cpu", dtype=torch.float32)
-    told = []
+    said = []
 
     def look(func, *args, **kwargs):
         options = kwargs.get("transformer_options") or {}
-        told.append((options.get("block_type"), options.get("block_index")))
+        said.append((options.get("block_type"), options.get("block_index")))
         return func(*args, **kwargs)
 
     x, text = torch.zeros(1, 4, 4, 4), torch.zeros(1, 2, 8)
     with torch.inference_mode():
         network(x, torch.ones(1), text, num_tokens=2, transformer_options={OVERRIDE: look})
-    return ("double", 0) in told
+    return ("double", 0) in said
 
 
 def check_main_layers(what: str) -> None:
-    """Raise RuntimeError, naming what cannot be done, unless `main_layers_are_told`."""
-    if not main_layers_are_told():
+    """Raise RuntimeError, naming what cannot be done, unless `main_layers_say_their_number`."""
+    if not main_layers_say_their_number():
         raise RuntimeError(
             f"{what} cannot hook Lumina-Image-2.0 or Z-Image in this release of ComfyUI: their layers do not say which "
-            "one attends. Update ComfyUI; if it is the latest, update this pack."
+            "one attends; update ComfyUI, or this pack where ComfyUI is the latest"
         )
 
 
-def run_order(key: str, what: str, order: Order, executor, *args, **kwargs) -> Tensor:
-    """Run an APPLY_MODEL wrapper's executor with an order for the `editing` wrapper of the same key.
+def run_with_request(key: str, what: str, request: EditRequest, executor, *args, **kwargs) -> Tensor:
+    """Run an APPLY_MODEL wrapper's executor with a request for the `editing` wrapper of the same key.
 
     Raises RuntimeError, naming `what`, if attention was computed without it.
     """
-    result = executor(*args, **kwargs, **{key: order})
-    if order.sent and not order.done:
-        raise RuntimeError(f"{what} did not reach this model's attention: {_why_not(order, executor, args, kwargs)}")
+    result = executor(*args, **kwargs, **{key: request})
+    if request.sent and not request.done:
+        raise RuntimeError(f"{what} did not reach this model's attention: {_why_not(request, executor, args, kwargs)}")
     return result
 
 
-def _why_not(order: Order, executor, args: tuple, kwargs: dict) -> str:
+def _why_not(request: EditRequest, executor, args: tuple, kwargs: dict) -> str:
     options = kwargs.get("transformer_options") or next((arg for arg in reversed(args) if isinstance(arg, dict)), {})
     network = executor.class_obj.diffusion_model
     if COMPILED in options.get("wrappers", {}).get("apply_model", {}) or any(map(_is_compiled, network.modules())):
         return (
-            "torch.compile cannot trace the attention backend in use and keeps old code. Start ComfyUI with "
-            "--use-pytorch-cross-attention, or remove the compile node."
+            "torch.compile cannot trace the attention backend in use and keeps old code; start ComfyUI with "
+            "--use-pytorch-cross-attention, or remove the compile node"
         )
-    if order.attended:
+    if request.attended:
         return (
-            "its layers do not say which one attends in this release of ComfyUI. Update ComfyUI; if it is the latest, "
-            "update this pack."
+            "its layers do not say which one attends in this release of ComfyUI; update ComfyUI, or this pack where "
+            "ComfyUI is the latest"
         )
     return (
         "its layers did not run as they are, but were replayed from a recording (a CUDA graph, as Comfy Compiler makes "
-        "them) or replaced by another node. Turn that off for this model, or remove this pack's node."
+        "them) or replaced by another node; turn that off for this model, or remove this pack's node"
     )
 
 
@@ -113,34 +113,34 @@ def _is_compiled(module: nn.Module) -> bool:
 
 
 def editing(key: str, what: str, make_edit: Callable[[Place, Any], Edit]) -> Callable:
-    """Return a DIFFUSION_MODEL wrapper that edits the main layers' attention in calls with an order.
+    """Return a DIFFUSION_MODEL wrapper that edits the main layers' attention in calls with a request.
 
-    make_edit(the image's place, order's value) returns the edit; `what` names the node in errors.
+    make_edit(the image's place, request's value) returns the edit; `what` names the node in errors.
     """
 
     def wrapper(executor, x, *args, **kwargs):
-        order = kwargs.pop(key, None)
-        if order is None:
+        request = kwargs.pop(key, None)
+        if request is None:
             return executor(x, *args, **kwargs)
         network, options = executor.class_obj, dict(kwargs["transformer_options"])
         text = args[1] if len(args) > 1 else kwargs.get("context")
         place = Place(image_tokens(x, network, kwargs), tokens_before(network, text, kwargs), what)
         previous, preferred = options.get(OVERRIDE), Preferred(network, bool(kwargs.get("ref_latents")))
-        options[OVERRIDE] = _override(make_edit(place, order.value), order, previous or preferred)
+        options[OVERRIDE] = _override(make_edit(place, request.value), request, previous or preferred)
         # a wrapper further in may skip the network (EasyCache)
-        order.sent = executor.idx + 1 == len(executor.wrappers)
+        request.sent = executor.idx + 1 == len(executor.wrappers)
         return executor(x, *args, **(kwargs | {"transformer_options": options}))
 
     return wrapper
 
 
-def _override(edit: Edit, order: Order, previous: Callable) -> Callable:
+def _override(edit: Edit, request: EditRequest, previous: Callable) -> Callable:
     def override(func, q, k, v, heads, mask=None, **kwargs):
-        order.attended = True
+        request.attended = True
         options = kwargs["transformer_options"]
         if options.get("block_type") == "double":
             q, k, v, mask = edit(q, k, v, mask, options["block_index"])
-            order.done = True
+            request.done = True
         return previous(func, q, k, v, heads, mask=mask, **kwargs)
 
     return override

@@ -15,10 +15,10 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
 from ....nextdit.layers.rope import Axes
-from ..patches.patchable import replace_wrapper
-from .core_attention import Edit, Order, Place, check_main_layers, editing, run_order
+from .core_attention import Edit, EditRequest, Place, check_main_layers, editing, run_with_request
 from .core_sequence import ImageTokens, image_tokens, reference_calls
 from .time import flow_time
+from .wrappers import replace_wrapper
 
 EMBEDDER = "diffusion_model.rope_embedder"
 
@@ -90,14 +90,14 @@ def axes_of(embedder: nn.Module) -> Axes:
 def plain_embedder(model) -> nn.Module:
     """Return a MODEL's rope embedder without what an earlier node of this kind put around it.
 
-    Raises RuntimeError if it is none that we know.
+    Raises RuntimeError if it is of an unknown kind.
     """
     plain = model.get_model_object(EMBEDDER)
     plain = plain.plain if isinstance(plain, ScaledEmbedder) else plain
     if len(getattr(plain, "axes_dim", ())) != 3 or not hasattr(plain, "theta"):
         raise RuntimeError(
             f"Scaled RoPE does not know the position embedding {type(plain).__name__} of this model: another node "
-            "replaced it (remove that node), or this release of ComfyUI changed it (update this pack)."
+            "replaced it (remove that node), or this release of ComfyUI changed it (update this pack)"
         )
     return plain
 
@@ -125,8 +125,8 @@ def patch_core(patched, network, settings, key: str, tell) -> None:
             turn = calls[x.device] = Turn(thetas, image, reference_calls(network, kwargs))
         try:
             if rope.proportional:
-                order = Order(rope.logit_scale(math.prod(image.grid)))
-                result = run_order(key, PROPORTIONAL, order, executor, x, t, *args, **kwargs)
+                request = EditRequest(rope.logit_scale(math.prod(image.grid)))
+                result = run_with_request(key, PROPORTIONAL, request, executor, x, t, *args, **kwargs)
             else:
                 result = executor(x, t, *args, **kwargs)
         finally:
@@ -149,8 +149,8 @@ def check_found(turn: Turn | None) -> None:
     if turn is not None and turn.ran and not turn.found:
         raise RuntimeError(
             f"Scaled RoPE cannot tell the image's positions from the rest: none of this model's parts has the "
-            f"{turn.image.padded} tokens that the image is. Remove the node; if this ComfyUI is newer than the pack, "
-            "update the pack"
+            f"{turn.image.padded} tokens that the image is; remove the node, or update the pack if this "
+            "ComfyUI is newer"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..patches.patchable import token_grid
+from .wrappers import token_grid
 
 Conds = Mapping[str, Any]
 """What a call of the network gets beside latent and text: ref_latents, ref_contexts, siglip_feats, ref_frames …"""
@@ -19,7 +19,7 @@ Conds = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ImageTokens:
-    """The tokens of the image being sampled: so many frames on a grid of (rows, columns), and what is around them.
+    """The tokens of the image being sampled: `frames` times a grid of (rows, columns), and what is around them.
 
     `after` are the tokens of references that follow it, `padded` is what image, those and padding take together.
     """
@@ -69,8 +69,7 @@ def check_length(tokens: ImageTokens, before: int, length: int, what: str) -> in
     if length != expected:
         raise RuntimeError(
             f"{what} cannot tell the image from the rest of this model's sequence: it has {length} tokens, but text, "
-            f"references and image are {expected}. Remove the node; if this ComfyUI is newer than the pack, update the "
-            "pack"
+            f"references and image are {expected}; remove the node, or update the pack if this ComfyUI is newer"
         )
     return before
 

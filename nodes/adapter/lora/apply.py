@@ -7,10 +7,11 @@ import torch
 
 from ..host.listing import file_names, find_file
 from ..models.base import OwnModel
-from .convert import Converted, UnreadFormat, WrongLora, convert
+from .convert import Converted, convert
 from .files import read_lora
+from .names import STOCK
+from .parts import UnreadFormat, WrongLora
 
-PREFIX = "diffusion_model."
 FOLDER = "loras"
 
 
@@ -27,12 +28,12 @@ def find(name: str) -> str:
 def load(model, file: str, keep_unmatched: bool = False) -> Converted:
     """Read a LoRA for a MODEL. Keys that match nothing are an error, or a remark in the log with `keep_unmatched`.
 
-    Raises WrongLora, naming the file, and ValueError if the MODEL is no Lumina-Next.
+    Raises ValueError, naming the file, if it is damaged, unread or not of this MODEL, and for a MODEL of another kind.
     """
     if not isinstance(model.model, OwnModel):
         raise ValueError(
-            f"Load Lumina-Next LoRA works with Lumina-Next models, but got a {type(model.model).__name__} model. "
-            "Use ComfyUI's own Load LoRA with it."
+            f"Load Lumina-Next LoRA works with Lumina-Next models, but got a {type(model.model).__name__} model; "
+            "use ComfyUI's own Load LoRA with it"
         )
     network = model.model.diffusion_model
     shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
@@ -40,15 +41,15 @@ def load(model, file: str, keep_unmatched: bool = False) -> Converted:
         weights, config = read_lora(file)
         lora = convert(weights, shapes, config, base=lambda module: own_weight(model, module))
     except UnreadFormat as error:
-        raise WrongLora(
-            f"{file}: {error}. Neither this node nor ComfyUI's own Load LoRA reads this format: merge it into the "
+        raise ValueError(
+            f"{file}: {error}; neither this node nor ComfyUI's own Load LoRA reads this format: merge it into the "
             "model, or save it as a plain LoRA, with the program that made it"
         ) from error
     except WrongLora as error:
-        raise WrongLora(f"{file}: {error}") from error
+        raise ValueError(f"{file}: {error}") from error
     if lora.unmatched and not keep_unmatched:
-        stock = f" ComfyUI's own Load LoRA does not read {lora.unread} either." if lora.unread else ""
-        raise WrongLora(f"{file}: {lora.report()}\nSet unmatched to skip to load the rest of it.{stock}")
+        stock = f"; ComfyUI's own Load LoRA does not read {lora.unread} either" if lora.unread else ""
+        raise ValueError(f"{file}: {lora.report()}\nSet unmatched to skip to load the rest of it{stock}.")
     if lora.unmatched:
         logging.warning("%s: %s", file, lora.report())
     return lora
@@ -56,7 +57,7 @@ def load(model, file: str, keep_unmatched: bool = False) -> Converted:
 
 def own_weight(model, module: str) -> torch.Tensor:
     """Return the weight of a MODEL's module as it was before any patch, not quantised."""
-    key = f"{PREFIX}{module}.weight"
+    key = f"{STOCK}{module}.weight"
     (weight, convert_weight), *_ = model.get_key_patches(key)[key]
     return convert_weight(weight)
 

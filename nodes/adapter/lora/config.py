@@ -104,7 +104,7 @@ class _Reader:
         if name is not None and not isinstance(name, str):
             raise self.wrong("peft_type", f"one of {', '.join(KINDS)}", name)
         if name is not None and name.upper() not in KINDS:
-            raise UnreadFormat(f"{self.source} says that it is PEFT's {name}; read are {', '.join(KINDS)}")
+            raise UnreadFormat(f"{self.source} says that it is PEFT's {name}, expected one of {', '.join(KINDS)}")
         return None if name is None else KINDS[name.upper()]
 
     def refuse_variants(self) -> None:

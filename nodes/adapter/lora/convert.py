@@ -1,6 +1,6 @@
 """LoRA files: which weight of the model each entry changes, whoever named it, and whether it fits.
 
-What comes out is named as ComfyUI's stock loaders want it; `lora_parts` says which kinds of change are known.
+What comes out is named as ComfyUI's stock loaders want it; `parts` says which kinds of change are known.
 """
 
 import re
@@ -151,8 +151,8 @@ def _by_module(
             _fill_in(entry, config, shapes[keys[0]])
             pieces = [entry.parts] if len(keys) == 1 else cut_rows(entry.parts, [shapes[key][0] for key in keys])
         except (KeyError, IndexError, ValueError) as error:
-            told = f" ({config.source})" if config is not None else ""
-            raise WrongLora(f"{entry.source} is incomplete or contradictory: {_words(error)}{told}") from error
+            beside = f" ({config.source})" if config is not None else ""
+            raise WrongLora(f"{entry.source} is incomplete or contradictory: {_words(error)}{beside}") from error
         for (path, module), parts in zip(name.layers, pieces, strict=True):
             modules.setdefault(module, []).append(Entry(entry.source, path, parts))
     return modules
@@ -206,7 +206,7 @@ def _misfit(entry: Entry, module: str, shapes: Mapping[str, tuple[int, ...]]) ->
 
 
 def _notes(weights: Parts, halves: list[str], unmatched: list[str], unread: str | None) -> list[str]:
-    notes = [f"Their two copies of a query differ; the mean is used: {_some(halves)}"] if halves else []
+    notes = [f"The two copies of these queries differ, so their mean is used: {_some(halves)}"] if halves else []
     rescaled = [key for key in weights if key.endswith(".rescale") and weights[f"{key[:-7]}oft_blocks"].ndim == 3]
     if rescaled:
         notes.append(f"OFT's rescale is not applied: {_some(rescaled)}")

@@ -46,7 +46,7 @@ def _stock_dora(parts: Parts, module: str, base: Base | None) -> Parts:
         return rest | {"dora_scale": parts[MAGNITUDE]}
     weight, delta = base(module).float(), change(kind_of(rest), rest, None)
     if delta is None:
-        raise WrongLora(f"{module} has PEFT's magnitudes beside parts that PEFT has not; save it again with PEFT")
+        raise WrongLora(f"{module} has PEFT's magnitudes beside parts that PEFT does not make; save it again with PEFT")
     norms = (tensor.norm(dim=1, keepdim=True) for tensor in (weight, weight + delta.to(weight.device)))
     own, changed = norms
     return rest | {"dora_scale": parts[MAGNITUDE].float() * (own / changed).cpu()}
@@ -65,7 +65,7 @@ def _mean_lora(found: list[Entry]) -> Parts:
 
 
 def _mean_change(module: str, found: list[Entry], shape: tuple[int, ...], base: Base | None) -> Parts:
-    """Return half of each change as a difference of the whole weight, for kinds whose mean is none of their kind."""
+    """Return half of each change as a difference of the whole weight, for kinds whose mean is not of their kind."""
     mean: Parts = {}
     for entry in found:
         rest = {name: tensor for name, tensor in entry.parts.items() if name != "diff_b"}
@@ -77,7 +77,7 @@ def _mean_change(module: str, found: list[Entry], shape: tuple[int, ...], base: 
         half = change(kind_of(rest), rest, weight)
         if half is None:
             names = " and ".join(one.source for one in found)
-            raise WrongLora(f"{names} change one weight differently, and changes of their kind have no mean")
+            raise WrongLora(f"{names} change one weight differently, and such changes have no mean; keep one of them")
         mean["diff"] = mean.get("diff", 0) + half.reshape(shape) / 2
     return mean
 

@@ -86,16 +86,16 @@ def check_shapes(kind: str | None, shapes: Shapes, weight: tuple[int, ...], bias
     """
     for name in ("diff_b", LORA_BIAS):
         if name in shapes and shapes[name] != bias:
-            return f"has a bias of {times(shapes[name])}, which the model has not"
+            return f"has a bias of {times(shapes[name])}, the model has {'none' if bias is None else times(bias)}"
     if kind is None:
         if "diff_b" in shapes and not {"dora_scale", MAGNITUDE, LORA_BIAS} & set(shapes):
             return None
-        raise ValueError("nothing that makes a change is beside it")
+        raise ValueError("it says how to scale a change, but holds none")
     if math.prod(shapes.get("alpha", ())) != 1:
         raise ValueError(f"alpha is {times(shapes['alpha'])}, expected one number")
     if kind in ("difference", "new weight"):
         if {"dora_scale", MAGNITUDE, LORA_BIAS} & set(shapes):
-            raise ValueError(f"a {kind} has no magnitudes")
+            raise ValueError(f"a {kind} takes no magnitudes")
         made = shapes["diff" if kind == "difference" else "set_weight"]
         return None if made == weight else f"is {times(made)}, the model has {times(weight)}"
     made = MADE[kind](shapes, weight)
@@ -152,10 +152,10 @@ def join_tucker(parts: Parts) -> None:
 
 
 def cut_rows(parts: Parts, rows: list[int]) -> list[Parts]:
-    """Cut a fused layer's parts into those of its layers, which have so many rows. Raises ValueError if none can be."""
+    """Cut a fused layer's parts into those of its layers, by numbers of rows. Raises ValueError where that fails."""
     whole = set(parts) - ROWS - SHARED
     if whole or any(parts[name].shape[:1] != (sum(rows),) for name in ROWS & set(parts)):
-        raise ValueError(f"it changes layers joined in one, whose {times(tuple(rows))} rows it cannot be cut into")
+        raise ValueError(f"it changes layers joined in one, and cannot be cut into their {times(tuple(rows))} rows")
     cut = {name: parts[name].split(rows) for name in ROWS & set(parts)}
     shared = {name: parts[name] for name in SHARED & set(parts)}
     return [shared | {name: pieces[i] for name, pieces in cut.items()} for i in range(len(rows))]

@@ -22,7 +22,7 @@ class Cameras(comfy.conds.CONDConstant):
     def process_cond(self, batch_size, **kwargs):
         raise ValueError(
             "this conditioning is for several views, which only multi-view Lumina-Next models make, and the model "
-            "being sampled is another one. Load a multi-view checkpoint, or remove the Multi-View Conditioning node."
+            "being sampled is another one: load a multi-view checkpoint, or remove the Multi-View Conditioning node"
         )
 
 

@@ -9,20 +9,21 @@ from ....nextdit.context_drop import ContextDrop
 from ..host.core_attention import (
     OVERRIDE,
     Edit,
-    Order,
+    EditRequest,
     Place,
     check_main_layers,
     editing,
     pool_image,
     pool_mask,
-    run_order,
+    run_with_request,
 )
 from ..host.progress import running_node, say
 from ..host.time import flow_time, time_span
+from ..host.wrappers import replace_wrapper
 from ..models.network import OwnNetwork
-from .patchable import network_of, replace_wrapper
+from .patchable import network_of
 
-KEY = "lumina_next_context_drop"
+WRAPPER = "lumina_next_context_drop"
 
 
 def drop_context(model, drop: ContextDrop, start_percent: float = 0.0, end_percent: float = 1.0):
@@ -39,12 +40,14 @@ def drop_context(model, drop: ContextDrop, start_percent: float = 0.0, end_perce
         _check_core(drop)
     patched = model.clone()
     for kind in (WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL):
-        patched.remove_wrappers_with_key(kind, KEY)
+        patched.remove_wrappers_with_key(kind, WRAPPER)
     if drop.window == 1:
         return patched
-    replace_wrapper(patched, WrappersMP.APPLY_MODEL, KEY, _count_layers(drop, start_percent, end_percent, network, own))
+    count_layers = _count_layers(drop, start_percent, end_percent, network, own)
+    replace_wrapper(patched, WrappersMP.APPLY_MODEL, WRAPPER, count_layers)
     if not own:
-        replace_wrapper(patched, WrappersMP.DIFFUSION_MODEL, KEY, editing(KEY, "Context Drop", _pool(drop.window)))
+        pool = editing(WRAPPER, "Context Drop", _pool(drop.window))
+        replace_wrapper(patched, WrappersMP.DIFFUSION_MODEL, WRAPPER, pool)
     return patched
 
 
@@ -52,7 +55,7 @@ def _check_core(drop: ContextDrop) -> None:
     if drop.before_rope:
         raise ValueError(
             "pooling before RoPE works with Lumina-Next only: ComfyUI's own Lumina-Image-2.0 and Z-Image hand out keys "
-            "that are already rotated. Set pooling to after_rope."
+            "that are already rotated; set pooling to after_rope"
         )
     check_main_layers("Context Drop")
 
@@ -71,7 +74,7 @@ def _count_layers(drop: ContextDrop, start: float, end: float, network, own: boo
         warn(executor.class_obj, *args, *kwargs.values())
         if own:
             return executor(x, t, *args, **kwargs, drop=drop, dropped_layers=dropped_layers)
-        return run_order(KEY, "Context Drop", Order(dropped_layers), executor, x, t, *args, **kwargs)
+        return run_with_request(WRAPPER, "Context Drop", EditRequest(dropped_layers), executor, x, t, *args, **kwargs)
 
     return hand_over
 

@@ -1,8 +1,4 @@
-"""Which MODELs the patch nodes can hook, and what their wrappers read from a call."""
-
-import math
-
-from torch import Tensor
+"""Which MODELs the patch nodes can hook."""
 
 from ..models.network import OwnNetwork
 
@@ -19,16 +15,5 @@ def network_of(model, node: str):
         return network
     raise ValueError(
         f"{node} works with Lumina-Next, Lumina-Image-2.0 and Z-Image models, but got a {type(model.model).__name__} "
-        "model. Connect one of those, or remove the node."
+        "model; connect one of those, or remove the node"
     )
-
-
-def token_grid(x: Tensor, patch_size: int) -> tuple[int, int]:
-    """Return rows and columns of tokens of a latent (B, C, H, W); odd sizes count as padded."""
-    return math.ceil(x.shape[-2] / patch_size), math.ceil(x.shape[-1] / patch_size)
-
-
-def replace_wrapper(patcher, kind: str, key: str, wrapper) -> None:
-    """Add a wrapper to a patcher; the one that an earlier node of the same kind added under `key` goes."""
-    patcher.remove_wrappers_with_key(kind, key)
-    patcher.add_wrapper_with_key(kind, key, wrapper)

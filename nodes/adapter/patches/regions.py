@@ -61,8 +61,8 @@ class RegionalPrompts(comfy.conds.CONDConstant):
     def process_cond(self, batch_size, **kwargs):
         raise ValueError(
             "this conditioning has regional prompts, which only Lumina-Next models read, and the model being sampled "
-            "is another one. For it take ComfyUI's Conditioning (Set Mask) and Conditioning (Combine), or remove the "
-            "Regional Prompt node."
+            "is another one; use ComfyUI's Conditioning (Set Mask) and Conditioning (Combine) with it, or remove the "
+            "Regional Prompt node"
         )
 
 
@@ -98,7 +98,7 @@ def _region(features: Tensor, options: dict, mask, summed: bool, strength, globa
     if start > end:
         raise ValueError(
             f"a region would never act: its start_percent ({start:g}) is after its end_percent ({end:g}), a timestep "
-            "range that came with its prompt included. Swap them, or widen one"
+            "range that came with its prompt included; swap them, or widen one"
         )
     strength = strength * options.get("strength", 1.0) * options.get("mask_strength", 1.0)
     # refuses bad values now, not while sampling

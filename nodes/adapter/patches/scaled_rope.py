@@ -12,11 +12,12 @@ from ....nextdit.layers.rope_scaling import RopeScaling
 from ....nextdit.train_size import NativeSize
 from ...drawing.wavelengths import draw_wavelengths
 from ..host.progress import running_node, say
+from ..host.wrappers import replace_wrapper, token_grid
 from ..models.network import OwnNetwork
 from ..models.train_size import latent_tokens, native_size_of, token_pixels
-from .patchable import network_of, replace_wrapper, token_grid
+from .patchable import network_of
 
-KEY = "lumina_next_scaled_rope"
+WRAPPER = "lumina_next_scaled_rope"
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
     patched = model.clone()
     tell = _tell_once(settings, token_pixels(model, network), running_node())
     if isinstance(network, OwnNetwork):
-        replace_wrapper(patched, WrappersMP.APPLY_MODEL, KEY, _argument(settings, network.patch_size, tell))
+        replace_wrapper(patched, WrappersMP.APPLY_MODEL, WRAPPER, _argument(settings, network.patch_size, tell))
     else:
         from ..host.core_rope import patch_core
 
-        patch_core(patched, network, settings, KEY, tell)
+        patch_core(patched, network, settings, WRAPPER, tell)
     return patched, settings
 
 
@@ -99,11 +100,11 @@ def _argument(settings: Settings, patch_size: int, tell: Callable[[tuple[int, in
 
 def _tell_once(settings: Settings, width: int, node: str | None) -> Callable[[tuple[int, int]], None]:
     """Return what says on the node, for a grid of tokens `width` pixels wide that is new, what is done about it."""
-    told: set[tuple[int, int]] = set()
+    described: set[tuple[int, int]] = set()
 
     def tell(grid: tuple[int, int]) -> None:
-        if grid not in told:
-            told.add(grid)
+        if grid not in described:
+            described.add(grid)
             say(node, describe(settings, grid, width))
 
     return tell

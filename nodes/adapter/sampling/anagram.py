@@ -53,7 +53,7 @@ class AnagramGuider(comfy.samplers.CFGGuider):
         conds = {f"positive_{i}": positive for i, (_, positive) in enumerate(views)}
         # each view gets conds of its own: caching nodes tell passes of the model apart by them
         self.inner_set_conds(conds | {f"negative_{i}": negative for i in range(len(views))})
-        for name, conds in self.original_conds.items():  # models are told positive from negative by this
+        for name, conds in self.original_conds.items():  # by which models tell positive from negative
             for cond in conds:
                 cond.setdefault("prompt_type", name.partition("_")[0])
 
@@ -61,8 +61,8 @@ class AnagramGuider(comfy.samplers.CFGGuider):
         height, width = noise.shape[-2:]
         if any(view.swaps for view in self.views) and height != width:
             raise ValueError(
-                f"rotations by 90° and 270° need a square latent, and this one is {width}×{height}. Make it square, or "
-                "use flips and rotate_180."
+                f"rotations by 90° and 270° need a square latent, and this one is {width}×{height}; make it square, or "
+                "use flips and rotate_180"
             )
         if getattr(self.inner_model, "concat_keys", ()):
             raise ValueError(

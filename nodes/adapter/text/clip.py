@@ -73,15 +73,15 @@ def _load_saved(
     """Load what CLIPSave wrote of such a CLIP: weights, config and tokenizer in one file. The loader's choices win."""
     if not is_saved_clip(file):
         raise ValueError(
-            f"{file} is no text encoder saved from this loader: it has no {CONFIG}. Open text encoders of other "
-            "models with Load CLIP, and give this loader the LLM's folder (config.json, tokenizer and weights)."
+            f"{file} is no text encoder saved from this loader: it has no {CONFIG}; open text encoders of other "
+            "models with Load CLIP, and give this loader the LLM's folder (config.json, tokenizer and weights)"
         )
     saved, _ = read(file)
     try:
         config = json.loads(to_text(saved[CONFIG]))
         tokenizer = LLMTokenizer.from_checkpoint(tokenizer_data=saved).prompts.with_room(max_tokens)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file}: its tokenizer or config cannot be read ({error}). Save it again.") from error
+        raise ValueError(f"{file}: its tokenizer or config cannot be read ({error}); save it again") from error
     weights = {key: value for key, value in saved.items() if key.startswith(WEIGHTS)}
     dtypes = _saved_dtypes(weights, weight_dtype)
     target = _target(config, layer, dtypes, str(file))

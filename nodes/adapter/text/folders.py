@@ -36,8 +36,8 @@ def llm_folder(name: str) -> Path:
     if name not in folders:
         listed = ", ".join(folders) or "none"
         raise FileNotFoundError(
-            f"Text encoder folder {name!r} is gone or no longer holds an LLM (config.json). Found now: {listed}. "
-            "Put the folder back under models/text_encoders or models/LLM, or press R in the editor and choose another."
+            f"the text encoder {name!r} is gone or no longer holds an LLM (config.json), found now: {listed}; "
+            "put the folder back under models/text_encoders or models/LLM, or press R in the editor and choose another"
         )
     return folders[name]
 

@@ -1,37 +1,31 @@
 """LLMs whose files differ from transformers' model (mixtures of experts, Qwen 1, InternLM), and those refused."""
 
 import json
-import re
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Regex, pre_tokenizers
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoModel
 
 from lumina_next.nextdit.encoders.llm.cast_at_use import CastAtUse
 from lumina_next.nextdit.encoders.llm.model import LanguageModel
 from lumina_next.nextdit.encoders.llm.tiktoken import QWEN_WORDS, read_qwen_tokenizer
 from lumina_next.nextdit.encoders.llm.tokenizer import parse_tokenizer
 from lumina_next.nextdit.text import load_text_encoder
+from lumina_next.tests.nextdit.encoders.conftest import SMALL, save
 from lumina_next.tests.support import old_llms
-from lumina_next.tests.support.untrained_text_encoder import CONFIG, write
 
-SMALL = {
-    "vocab_size": 260,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "pad_token_id": 0,
-    "bos_token_id": 2,
-    "eos_token_id": 1,
-}
 EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}
+
+
 LATENT = {"num_key_value_heads": 4, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+
+
 DEEPSEEK = {**LATENT, "n_routed_experts": 4, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1}
+
+
 MIXTURES = {
     "mixtral": {"num_local_experts": 4},
     "qwen2_moe": {"num_experts": 4, "shared_expert_intermediate_size": 16},
@@ -44,6 +38,8 @@ MIXTURES = {
     "gpt_oss": {"num_local_experts": 4, "head_dim": 8},
     "jamba": {"num_experts": 4, "use_mamba_kernels": False},
 }
+
+
 # Their states are not those of one run through the layers: another norm before the first, layers run twice.
 OTHERS = {
     "nanochat": {},
@@ -51,28 +47,6 @@ OTHERS = {
     "bamba": {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8},
     "gpt2": {},
 }
-
-
-@pytest.fixture(scope="module")
-def boxed(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("boxed"))
-
-
-def save(kind, folder, boxed, head=True, **settings):
-    """Save a random LLM as transformers does; return the folder, or skip what this transformers does not have."""
-    torch.manual_seed(0)
-    try:
-        config = AutoConfig.for_model(kind, **{**SMALL, **settings})
-    except ValueError:
-        pytest.skip(f"this transformers has no {kind}")
-    model = (AutoModelForCausalLM if head else AutoModel).from_config(config).eval()
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            torch.nn.init.normal_(parameter, std=0.2)
-    model.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(boxed / name, folder / name)
-    return folder
 
 
 def check(folder, layers=(-2, -1, 1)):
@@ -165,91 +139,6 @@ def test_experts_are_held_small_and_computed_in_full(kind, weight_dtype, boxed, 
     assert not any(isinstance(value, CastAtUse) for module in llm.modules() for value in vars(module).values())
 
 
-REFUSED = {
-    "bert": "is an encoder",
-    "roberta": "is an encoder",
-    "xlm-roberta": "is an encoder",
-    "bart": "is an encoder",
-    "pegasus": "is an encoder",
-    "t5": "is not a decoder-only LLM",
-    "umt5": "is not a decoder-only LLM",
-    "clip_text_model": "is not a decoder-only LLM",
-    "mamba": "is a state-space or recurrent model",
-    "mamba2": "is a state-space or recurrent model",
-    "falcon_mamba": "is a state-space or recurrent model",
-    "rwkv": "is a state-space or recurrent model",
-    "whisper": "has parts for more than text|decoder-only",
-    "git": "has parts for more than text",
-    "musicgen": "has parts for more than text|decoder-only|has a setting that transformers does not take",
-    "trocr": "cannot build|decoder-only",
-    "cpmant": "takes no embeddings",
-    "chatglm": "is not a decoder-only LLM that the installed transformers knows",
-}
-
-
-@pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_no_decoder_only_llm_is_refused_in_words(kind, boxed, tmp_path):
-    folder = shutil.copytree(boxed, tmp_path / "llm")
-    (folder / "config.json").write_text(json.dumps({"model_type": kind}))
-    with pytest.raises(ValueError, match=REFUSED[kind]) as caught:
-        load_text_encoder(folder)
-    assert str(folder) in str(caught.value) and len(str(caught.value)) < 700
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"model_type": None}, "config.json has no model_type, expected that of a decoder-only LLM"),
-        ({"model_type": ["gemma"]}, "config.json has no model_type"),
-        ({"hidden_size": "wide"}, "has a setting that transformers does not take|cannot build|no single hidden_size"),
-        ({"num_hidden_layers": None}, "has a setting|no single num_hidden_layers|cannot build"),
-        ({"num_attention_heads": 0}, "has a setting|cannot build|lacks or distorts"),
-        ({"quantization_config": "gptq"}, r"the weights are quantized \(unknown\)"),
-        ({"model_type": "baichuan", "auto_map": {"AutoModel": "x.Y"}}, "needs code from its repository"),
-    ],
-)
-def test_a_config_that_cannot_be_used_is_named(changes, message, boxed, tmp_path):
-    folder = shutil.copytree(boxed, tmp_path / "llm")
-    (folder / "config.json").write_text(json.dumps({**CONFIG, **changes}))
-    with pytest.raises(ValueError, match=message) as caught:
-        load_text_encoder(folder)
-    assert str(folder) in str(caught.value)
-
-
-FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_byte_order_mark_changes_nothing(name, boxed, tmp_path):
-    folder = shutil.copytree(boxed, tmp_path / "llm")
-    text = (folder / name).read_text(encoding="utf-8")
-    (folder / name).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
-    assert torch.equal(load_text_encoder(folder)(["a fox"])[0], load_text_encoder(boxed)(["a fox"])[0])
-
-
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("content", ["<html>", "[]", b"\xff\xfe{\x00}\x00", b"\x80{}", ""])
-def test_an_unreadable_file_is_named(name, content, boxed, tmp_path):
-    folder = shutil.copytree(boxed, tmp_path / "llm")
-    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ValueError, match=rf"{re.escape(name)}.*(expected|Download)") as caught:
-        load_text_encoder(folder)
-    assert str(folder) in str(caught.value)
-
-
-def test_vocabulary_and_merges_with_marks(boxed, tmp_path):
-    folder = shutil.copytree(boxed, tmp_path / "llm")
-    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    (folder / "tokenizer.json").unlink()
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    settings |= {"tokenizer_class": "Qwen2Tokenizer", "unk_token": "<unk>"}
-    contents = {"vocab.json": json.dumps(vocabulary), "merges.txt": "#version: 0.2\r\n"}
-    contents |= {"tokenizer_config.json": json.dumps(settings), "config.json": json.dumps(CONFIG)}
-    for name, text in contents.items():
-        (folder / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert load_text_encoder(folder).tokenizer.encode("né").ids == [2, *(vocabulary[token] for token in "nÃ©")]
-
-
 def test_qwen_1(tmp_path):
     weights = old_llms.write_qwen(tmp_path)
     for layer, layers in ((-2, 2), (-4, 0)):
@@ -264,7 +153,7 @@ def test_qwen_1(tmp_path):
 def test_qwen_1_beyond_its_training_length_is_refused(tmp_path):
     old_llms.write_qwen(tmp_path)
     assert load_text_encoder(tmp_path, max_tokens=64)(["1 " * 99])[0].shape[1] == 64
-    with pytest.raises(ValueError, match="the prompt has 65 tokens, expected at most 64.*Lower max_tokens"):
+    with pytest.raises(ValueError, match="the prompt has 65 tokens, expected at most 64.*lower max_tokens"):
         load_text_encoder(tmp_path, max_tokens=65)(["1 " * 99])
 
 
@@ -306,7 +195,7 @@ def test_qwens_tokens_are_tiktokens(tmp_path):
 def test_a_broken_tiktoken_file_is_named(content, tmp_path):
     old_llms.write_qwen(tmp_path)
     (tmp_path / "qwen.tiktoken").write_text(content)
-    with pytest.raises(ValueError, match="qwen.tiktoken.*Download"):
+    with pytest.raises(ValueError, match="qwen.tiktoken.*download"):
         load_text_encoder(tmp_path)
 
 

@@ -24,6 +24,8 @@ from lumina_next.tests.nextdit.conftest import randomise
 from lumina_next.training.loop.attention import within_frames
 
 CONFIG = NextDiTConfig(dim=96, n_layers=3, n_heads=4, n_kv_heads=2, text_dim=40)
+
+
 DROPPED = ContextDrop(fade="none")
 
 
@@ -270,34 +272,3 @@ def test_odd_sizes_and_half_weights():
     out = model(x, t, azimuth, text, mask, image=image)
     assert out.shape == x.shape
     assert model.bfloat16()(x, t, azimuth, text, mask, image=image).dtype is torch.float32
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("rope_axes", [2, 3])
-@pytest.mark.parametrize("method", [None, "time_aware_late"])
-def test_compiles_without_a_graph_break(rope_axes, method):
-    torch._dynamo.reset()
-    model = make(rope_axes)
-    rope = method and RopeScaling(method, 2.0)
-    x, t, azimuth, text, mask, image = inputs(2)
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
-    for more in ({}, {"image": image}, {"image": image, "drop": DROPPED}):
-        expected = model(x, t, azimuth, text, mask, rope=rope, **more)
-        out = compiled(x, t, azimuth, text, mask, rope=rope, **more)
-        torch.testing.assert_close(out, expected, rtol=0, atol=1e-4)
-
-
-def test_compiled_layers_are_compiled_once_for_all_calls():
-    torch._dynamo.reset()
-    model, graphs = make(), []
-
-    def count(graph, _):
-        graphs.append(graph)
-        return graph.forward
-
-    for layer in model.layers:
-        layer.compile(backend=count, dynamic=False)
-    x, t, azimuth, text, mask, image = inputs(2)
-    for _ in range(3):
-        model(x, t, azimuth, text, mask, image=image)
-    assert len(graphs) == 1

@@ -14,7 +14,9 @@ from lumina_next.nodes.adapter.models import loading
 from lumina_next.nodes.adapter.models.views import with_views
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
 from lumina_next.nodes.adapter.patches.scaled_rope import scale_rope
-from lumina_next.nodes.adapter.sampling import solvers as sampling
+from lumina_next.nodes.adapter.sampling.schedules import schedule_sigmas
+from lumina_next.nodes.adapter.sampling.solvers import solver_sampler
+from lumina_next.samplers import integrate, times
 from lumina_next.tests.support.multiview_runs import AZIMUTHS, SIZE, VIEWS, picture, sample, text
 from lumina_next.tests.support.patch_models import spied
 from lumina_next.tests.support.untrained_multiview import untrained
@@ -95,18 +97,26 @@ def test_denoised_is_nextdits_for_every_set_of_a_batch(patcher, file, name, with
             assert not torch.allclose(denoised, nextdits(file, x, sigma, positive[0][0], image), atol=1e-3)
 
 
-def test_the_flow_sampler_takes_views(patcher):
+def test_the_flow_sampler_takes_views(patcher, file):
+    image = picture()
+    positive, negative = with_views(text(6), AZIMUTHS, image), with_views(text(2, 1), AZIMUTHS)
     guider = comfy.samplers.CFGGuider(patcher)
-    guider.set_conds(with_views(text(6), AZIMUTHS, picture()), with_views(text(2, 1), AZIMUTHS))
+    guider.set_conds(positive, negative)
     guider.set_cfg(3.0)
     noise = torch.randn(VIEWS, 3, *SIZE, generator=torch.Generator().manual_seed(1))
 
     def run(sampler, steps: int) -> torch.Tensor:
-        sigmas = sampling.schedule_sigmas("rational", steps, alpha=4.0)
+        sigmas = schedule_sigmas("rational", steps, alpha=4.0)
         return guider.sample(noise, torch.zeros_like(noise), sampler, sigmas, seed=1, disable_pbar=True)
 
-    assert torch.isfinite(run(sampling.solver_sampler("midpoint"), 2)).all()
-    ours, stock = run(sampling.solver_sampler("euler"), 3), run(comfy.samplers.sampler_object("euler"), 3)
+    def velocity(x, t):
+        sigma = (1 - t.float()).expand(VIEWS)
+        seen, unseen = (nextdits(file, x, sigma, c[0][0], i) - x for c, i in ((positive, image), (negative, None)))
+        return (unseen + 3.0 * (seen - unseen)) / sigma[0]
+
+    expected = integrate(velocity, noise, times("rational", 2, alpha=4.0), "midpoint")
+    torch.testing.assert_close(run(solver_sampler("midpoint"), 2), expected, atol=1e-4, rtol=1e-4)
+    ours, stock = run(solver_sampler("euler"), 3), run(comfy.samplers.sampler_object("euler"), 3)
     torch.testing.assert_close(ours, stock, atol=1e-4, rtol=1e-4)
 
 

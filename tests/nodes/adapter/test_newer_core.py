@@ -92,7 +92,7 @@ def test_a_replayed_network_is_not_blamed_on_torch_compile():
 
 def test_layers_that_do_not_say_who_they_are_are_an_error(monkeypatch):
     model = load_newer()
-    monkeypatch.setattr(core_attention, "main_layers_are_told", lambda: True)
+    monkeypatch.setattr(core_attention, "main_layers_say_their_number", lambda: True)
 
     class Silent(dict):
         def __setitem__(self, key, value):
@@ -113,8 +113,8 @@ def test_layers_that_do_not_say_who_they_are_are_an_error(monkeypatch):
 
 
 def test_a_release_is_tried_out_not_read():
-    core_attention.main_layers_are_told.cache_clear()
-    assert core_attention.main_layers_are_told()
+    core_attention.main_layers_say_their_number.cache_clear()
+    assert core_attention.main_layers_say_their_number()
     source = open(core_attention.__file__, encoding="utf-8").read()
     assert "inspect" not in source
 

@@ -54,7 +54,7 @@ def test_the_embedder_is_called_with_ids_of_text_and_image(kind):
 
 
 def test_the_main_layers_say_who_they_are(kind):
-    require(core_attention.main_layers_are_told(), ATTENTION, "the network sets block_type and block_index")
+    require(core_attention.main_layers_say_their_number(), ATTENTION, "the network sets block_type and block_index")
     model, seen = load(kind).clone(), []
 
     def override(func, q, k, v, heads, mask=None, **kwargs):
@@ -65,9 +65,9 @@ def test_the_main_layers_say_who_they_are(kind):
     model.model_options["transformer_options"]["optimized_attention_override"] = override
     sample(model, steps=1, cfg=1.0)
     require(seen, ATTENTION, "attention goes through optimized_attention_override")
-    told = [call[:2] for call in seen]
+    said = [call[:2] for call in seen]
     expected = [(None, None)] * 2 + [("double", i) for i in range(3)]
-    require(told == expected, ATTENTION, 'main layers say block_type "double" and their block_index, refiners nothing')
+    require(said == expected, ATTENTION, 'main layers say block_type "double" and their block_index, refiners nothing')
     config, length = CORE[kind], TEXT[kind] + IMAGE[kind]
     shape = (1, config["n_heads"], length, config["dim"] // config["n_heads"])
     for _, _, q, k, mask in seen[2:]:

@@ -15,7 +15,7 @@ from lumina_next.nodes.adapter.models.image import Network
 from lumina_next.nodes.adapter.models.multiview import MultiViewNetwork
 from lumina_next.nodes.adapter.models.views import text_per_set
 from lumina_next.nodes.adapter.patches.regions import KEY, MASKS
-from lumina_next.nodes.adapter.sampling.solvers import FlowVelocity
+from lumina_next.nodes.adapter.sampling.flow import FlowVelocity
 from lumina_next.samplers import METHODS, integrate
 from lumina_next.tests.support.pretended_gpu import pretended
 

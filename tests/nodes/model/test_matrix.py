@@ -6,7 +6,7 @@ import pytest
 import torch
 from comfy.ldm.modules import attention
 
-from lumina_next.nodes.adapter.sampling import solvers as sampling
+from lumina_next.nodes.adapter.sampling.guidance import guide_channels
 from lumina_next.tests.support.matrix import (
     CONFIG,
     DOC,
@@ -80,7 +80,7 @@ def test_what_is_said_to_exclude_each_other_does(row, column):
     if row == "Channel Guidance" and column != "Perp-Neg Guider":
         patched = BY_NAME[column].arrange(plain(model())).model
         with pytest.raises(ValueError, match="another node has already replaced this model's guidance"):
-            sampling.guide_channels(patched, 2)
+            guide_channels(patched, 2)
 
 
 @pytest.mark.parametrize("row, column", STOPS, ids=map(" with ".join, STOPS))

@@ -15,7 +15,7 @@ from lumina_next.nodes.adapter.patches import context_drop
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
 from lumina_next.nodes.adapter.patches.scaled_rope import Settings, scale_rope
 from lumina_next.tests.support.core_models import CORE
-from lumina_next.tests.support.patch_models import KINDS, compiled, load, prompt, sample, spied
+from lumina_next.tests.support.patch_models import compiled, load, prompt, sample, spied
 
 DROP = ContextDrop(2, "none")
 
@@ -26,11 +26,6 @@ def roped(model, **options):
 
 def dropped(model):
     return drop_context(model, DROP)
-
-
-@pytest.fixture(params=KINDS)
-def model(request):
-    return load(request.param)
 
 
 def test_the_two_nodes_in_either_order(model):
@@ -49,11 +44,11 @@ def test_inert_nothing_of_either_is_called(model, monkeypatch):
         raise AssertionError("an inert patch worked")
 
     monkeypatch.setattr(Settings, "scaling", called)
-    for place, name in ((core_rope, "rotations"), (core_rope, "run_order"), (context_drop, "run_order")):
+    for place, name in ((core_rope, "rotations"), (core_rope, "run_with_request"), (context_drop, "run_with_request")):
         monkeypatch.setattr(place, name, called)
     monkeypatch.setattr(ContextDrop, "pool", called)
     assert torch.equal(sample(patched, (16, 16)), plain)
-    assert not any(context_drop.KEY in keys for keys in patched.wrappers.values())
+    assert not any(context_drop.WRAPPER in keys for keys in patched.wrappers.values())
     with pytest.raises(AssertionError, match="an inert patch worked"):
         sample(patched)
 

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from PIL import Image
 
 from lumina_next.nodes.adapter.host import inputs
-from lumina_next.nodes.adapter.sampling import solvers as sampling
+from lumina_next.nodes.adapter.sampling.schedules import register_schedulers
 from lumina_next.nodes.drawing import curve
 from lumina_next.nodes.sampling.flow_schedule import PARAMETERS, FlowSchedule
 from lumina_next.samplers import SCHEDULES, times
@@ -36,7 +36,7 @@ class Patcher:
 @pytest.fixture(autouse=True)
 def host(tmp_path, monkeypatch):
     """Register the schedulers, and keep previews out of ComfyUI's own folder."""
-    sampling.register_schedulers()
+    register_schedulers()
     monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
 
 
@@ -86,7 +86,7 @@ def test_the_drawing_has_a_dot_at_every_step(count):
 
 def test_the_dropdowns_get_every_schedule_once():
     before = list(comfy.samplers.SCHEDULER_NAMES)
-    sampling.register_schedulers()
+    register_schedulers()
     assert comfy.samplers.SCHEDULER_NAMES == before == comfy.samplers.KSampler.SCHEDULERS
     for name in ("lumina_uniform", "lumina_rational", "lumina_sigmoid"):
         assert before.count(name) == 1
@@ -101,7 +101,7 @@ def test_ksamplers_denoise_works_with_them(sampler, denoise):
 
 
 def test_dropdown_entries_refuse_models_that_are_no_flows():
-    message = "lumina_sigmoid is for flow models.*this model's sigma starts at 14.61.*stock sampler and scheduler"
+    message = "lumina_sigmoid is for flow models.*this model's starts at 14.61.*stock sampler and scheduler"
     with pytest.raises(ValueError, match=message):
         comfy.samplers.KSampler(Patcher(Diffusion()), 8, "cpu", "euler", "lumina_sigmoid", 1.0)
 
