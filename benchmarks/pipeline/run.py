@@ -110,6 +110,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--models", type=Path, help="a ComfyUI's models folder with the official files; default: small stand-ins")
     add("--device", default="cpu", help="cpu or cuda")
+    add("--bf16-vae", action="store_true", help="start ComfyUI with that option; on a CPU it decodes in float32 else")
     add("--sizes", nargs="+", default=["256x256", "512x512", "256x1024"], help="WIDTHxHEIGHT in pixels")
     add("--steps", type=int, default=10)
     add("--rounds", type=int, default=3)
@@ -130,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
         for name in FILES if options.models else ():
             (models / name).parent.mkdir(parents=True, exist_ok=True)
             (models / name).symlink_to((options.models / name).resolve())
-        flags = () if device.type == "cuda" else ("--cpu",)
+        flags = (*["--cpu"] * (device.type != "cuda"), *["--bf16-vae"] * options.bf16_vae)
         rows = comfyui(base, sizes, options.steps, options.rounds, flags)
         rows += pipeline_diffusers.measure(
             models / FILES[0], models / FILES[2], sizes, options.steps, options.rounds, device, size_of, COLUMNS

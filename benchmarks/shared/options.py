@@ -8,7 +8,7 @@ import torch
 
 from ...nextdit import load_model
 from ...nextdit.text import load_text_encoder
-from .sections import Bench
+from .sections import BASE, Bench
 from .truth import DEMO, Truth
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +25,8 @@ def add_options(parser: argparse.ArgumentParser, name: str) -> None:
     add("--schedule", default="uniform")
     add("--seeds", type=int, default=1)
     add("--batch", type=int, default=16, help="pictures at once")
+    add("--size", type=int, default=BASE, help="in pixels, that the checkpoint was trained on")
+    add("--truth", type=Path, default=DEMO, help="folder of true pictures and concepts, as emoji.publish writes it")
     add("--device", default="cpu")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the networks compute in")
     add("--name", default=name, help="of the files in --results and --pictures")
@@ -48,5 +50,5 @@ def open_bench(options: argparse.Namespace) -> tuple[Bench, dict[str, Any]]:
     model = load_model(options.model, dtype=dtype, device=options.device)
     encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
     settings = {key: getattr(options, key) for key in ("steps", "guidance", "method", "schedule", "seeds")}
-    bench = Bench(model, encoder, Truth(), **settings, batch=options.batch)
+    bench = Bench(model, encoder, Truth(options.truth), **settings, batch=options.batch, base=options.size)
     return bench, {"model": options.model.name, "dtype": options.dtype, **settings}

@@ -31,6 +31,7 @@ class Bench:
     schedule: str = "uniform"
     seeds: int = 1
     batch: int = 16
+    base: int = BASE
     pictures: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -39,13 +40,13 @@ class Bench:
 
     @property
     def train_tokens(self) -> int:
-        return BASE // self.model.config.patch_size
+        return self.base // self.model.config.patch_size
 
     def draw(
         self,
         prompts: list[str],
-        height: int = BASE,
-        width: int = BASE,
+        height: int = 0,
+        width: int = 0,
         *,
         seed: int = 0,
         x: Tensor | None = None,
@@ -54,8 +55,10 @@ class Bench:
     ) -> Tensor:
         """Return samples (N, 3, height, width) of prompts, from x or, of sample i, noise of seed 1000·seed + i.
 
-        `sampling` is the bench's unless it is given; the other options are those of `pipelines.sampling.sample`.
+        A side of 0 is `base`. `sampling` is the bench's unless it is given; the other options are those of
+        `pipelines.sampling.sample`.
         """
+        height, width = height or self.base, width or self.base
         sampling = self.sampling if sampling is None else sampling
         x = noise(range(1000 * seed, 1000 * seed + len(prompts)), height, width) if x is None else x
         rows = range(0, len(prompts), self.batch)
@@ -134,7 +137,7 @@ def two_objects(bench: Bench) -> list[Row]:
     for language in ("en", "emoji"):
         template = LEFT_OF[language][0]
         prompts = [template.format(a=bench.truth.name(a, language), b=bench.truth.name(b, language)) for a, b in pairs]
-        samples = bench.draw(prompts, BASE, 2 * BASE)
+        samples = bench.draw(prompts, bench.base, 2 * bench.base)
         left, right = (bench.truth.nearest(half) for half in samples.chunk(2, dim=-1))
         a, b = torch.tensor(pairs).T
         bench.pictures[f"two objects, {language}"] = samples

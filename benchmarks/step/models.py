@@ -66,19 +66,19 @@ def their_network(config: NextDiTConfig, dtype: torch.dtype, device) -> nn.Modul
     from diffusers import LuminaNextDiT2DModel
 
     c = config
-    model: Any = LuminaNextDiT2DModel(
-        sample_size=128,
-        patch_size=c.patch_size,
-        in_channels=c.in_channels,
-        hidden_size=c.dim,
-        num_layers=c.n_layers,
-        num_attention_heads=c.n_heads,
-        num_kv_heads=c.n_kv_heads,
-        learn_sigma=c.out_channels > c.in_channels,
-        qk_norm=c.qk_norm,
-        cross_attention_dim=c.text_dim,
-    )
-    model = model.to(device)
+    with torch.device(device):  # a CPU would take 13 s to draw what is then drawn anew
+        model: Any = LuminaNextDiT2DModel(
+            sample_size=128,
+            patch_size=c.patch_size,
+            in_channels=c.in_channels,
+            hidden_size=c.dim,
+            num_layers=c.n_layers,
+            num_attention_heads=c.n_heads,
+            num_kv_heads=c.n_kv_heads,
+            learn_sigma=c.out_channels > c.in_channels,
+            qk_norm=c.qk_norm,
+            cross_attention_dim=c.text_dim,
+        )
     random_weights(model)
     for layer in model.layers:
         layer.attn2.to_q.weight = layer.attn1.to_q.weight
@@ -104,11 +104,20 @@ def in_8_bits(model: NextDiT, dtype: torch.dtype) -> NextDiT:
     return small.eval()
 
 
-def their_call(model, inputs: Inputs) -> Tensor:
-    """Call diffusers' network as its pipeline does, rotary table and mask of ones included; the mean's half only."""
+def their_rotary(head_dim: int, device: torch.device) -> Tensor:
+    """Return diffusers' table of 384² positions, made on the device."""
     from diffusers.models.embeddings import get_2d_rotary_pos_embed_lumina
 
-    rotary = get_2d_rotary_pos_embed_lumina(model.head_dim, 384, 384, linear_factor=1.0, ntk_factor=1.0)
+    with torch.device(device):
+        return get_2d_rotary_pos_embed_lumina(head_dim, 384, 384, linear_factor=1.0, ntk_factor=1.0)
+
+
+def their_call(model, inputs: Inputs, rotary: Tensor | None = None) -> Tensor:
+    """Call diffusers' network as its pipeline does, mask of ones included; the mean's half only.
+
+    The pipeline makes the table of positions in every step on the CPU, as is done here if none is given.
+    """
+    rotary = their_rotary(model.head_dim, torch.device("cpu")) if rotary is None else rotary
     x, text = inputs.x, inputs.text
     mask = torch.ones(text.shape[:2], device=x.device) if inputs.mask is None else inputs.mask
     t = inputs.t.to(x.dtype)  # the pipeline keeps times in the network's dtype

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +15,17 @@ from .cpu_rows import attend_by_rows, rows_are_faster
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 """attend(q, k, v, mask): q (B, H, L, D), k and v (B, H_kv, S, D), mask None or additive (B, 1, 1, S) → (B, H, L, D)."""
 
+Question = TypeVar("Question", bound=Callable[..., bool])
+
 FLASH_HEAD_DIM = 256
 """The widest head that flash-attn takes."""
+
+
+def answered_once(question: Question) -> Question:
+    """Mark a question to card and build, which no graph can hold: torch.compile takes the answer for a constant."""
+    # as torch.compiler.assume_constant_result does, which imports the compiler for it: seconds at every start
+    question._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return question
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -44,7 +54,7 @@ def takes_grouped_keys(q: Tensor, k: Tensor, mask: Tensor | None) -> bool:
     return q.is_cuda and flash_takes_groups(q.device, q.dtype, q.shape[1], k.shape[1], q.shape[-1])
 
 
-@torch.compiler.assume_constant_result  # a question to card and build, which no graph can hold
+@answered_once
 def flash_takes_groups(device: torch.device, dtype: torch.dtype, heads: int, kv_heads: int, head_dim: int) -> bool:
     """Ask PyTorch whether its own flash attention takes grouped keys of this kind on a CUDA device."""
     return _flash_takes_groups(device, dtype, heads, kv_heads, head_dim, torch.backends.cuda.flash_sdp_enabled())
@@ -61,7 +71,7 @@ def _flash_takes_groups(device, dtype, heads: int, kv_heads: int, head_dim: int,
         return False
 
 
-@torch.compiler.assume_constant_result
+@answered_once
 def flash_attn_runs(device: torch.device) -> bool:
     """Tell whether flash-attn is installed and runs on a CUDA device; warns if it is broken."""
     return _flash_attn_runs(device)

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from lumina_next.benchmarks.shared.truth import Truth
-from lumina_next.training.data.batches import EmojiBatches
-from lumina_next.training.data.emoji import sources
-from lumina_next.training.data.emoji.captions import Captions
+from lumina_next.training.data.batches import BUCKETS, BUCKETS_OF, Bucket, EmojiBatches, compose
+from lumina_next.training.data.emoji import pack, sources
+from lumina_next.training.data.emoji.captions import Caption, Captions
 from lumina_next.training.data.emoji.concepts import BACKGROUND, COLOURS, EMOJI, LANGUAGES, background_caption
-from lumina_next.training.data.emoji.pictures import canvas, on_background, to_pixels, to_tensor
+from lumina_next.training.data.emoji.pictures import WHITE, canvas, on_background, to_pixels, to_tensor
 from lumina_next.training.data.emoji.prepare import concept_table, corpus, is_held_out
 from lumina_next.training.data.emoji.publish import write_sheets
 from lumina_next.training.data.folder import FolderBatches
@@ -175,3 +175,44 @@ def test_a_word_means_every_emoji_that_has_it_and_partly_those_like_them(cache):
     assert alike[astronaut, rocket] == 1 and alike[rocket, astronaut] == 1 and alike[grapes].sum() == 0
     (target,) = texts.targets([{astronaut}], alike, share=0.25)
     assert target[astronaut] == 0.75 and target[rocket] == 0.25 and len(target) == 4
+
+
+def test_packed_data_train_as_the_folder_does(cache, tmp_path):
+    file = tmp_path / "packed.npz"
+    pack.main(["--cache", str(cache), "--out", str(file), "--sizes", "32", "64"])
+    buckets = tuple(bucket for bucket in BUCKETS if bucket.picture <= 64)
+    for step in range(8):
+        a, b = (EmojiBatches(source, 1024, 4, buckets=buckets).draw(step, 0.5) for source in (cache, file))
+        assert a.prompts == b.prompts and a.pictures.equal(b.pictures)
+    with pytest.raises(ValueError, match="has pictures of 32, 64 px, not of 96, 128: pack it with --sizes"):
+        EmojiBatches(file, 1024, 4)
+
+
+def test_the_demo_is_packed_from_its_own_sheets(tmp_path):
+    file = tmp_path / "demo.npz"
+    pack.main(["--out", str(file), "--sizes", "32", "64"])
+    table, pictures = pack.read(file)
+    assert len(table["emoji"]) == 64 and {size: drawn.shape for size, drawn in pictures.items()} == {
+        32: (64, 32, 32, 4),
+        64: (64, 64, 64, 4),
+    }
+    with pytest.raises(SystemExit):
+        pack.main(["--out", str(tmp_path / "demo.zip")])
+
+
+def test_batches_are_put_together_as_one_picture_is():
+    chance = np.random.default_rng(0)
+    drawn = chance.integers(0, 256, (3, 8, 8, 4), dtype=np.uint8)
+    captions = [Caption("", (0, 2)), Caption("", (1,), 3), Caption("", (2,))]
+    found = compose(torch.from_numpy(drawn), captions, Bucket(12, 16, 8, 1.0))
+    backgrounds = [WHITE, list(COLOURS.values())[3], WHITE]
+    for one, caption, colour in zip(found, captions, backgrounds, strict=True):
+        true = canvas([on_background(drawn[i], colour) for i in caption.concepts], 12, 16)
+        assert (to_pixels(one[None])[0] == true).all()
+
+
+def test_a_larger_demo_has_plain_positions_at_its_own_size():
+    assert {b.picture for b in BUCKETS_OF[128]} == {32, 64, 128}
+    for bucket in BUCKETS_OF[128]:
+        rows, columns = bucket.positions(2, 128)
+        assert rows.diff().unique().tolist() == [128 / bucket.picture] and len(columns) == bucket.width // 2

@@ -28,9 +28,10 @@ def initialise(model: Trunk) -> Trunk:
 
 def draw_times(count: int, generator: torch.Generator, centre: float = CENTRE, uniform: float = 0.25) -> Tensor:
     """Draw training times (count,): the sigmoid of a normal number about `centre`, a part of them uniform instead."""
-    normal = (torch.randn(count, generator=generator) + centre).sigmoid()
-    even = torch.rand(count, generator=generator)
-    return torch.where(torch.rand(count, generator=generator) < uniform, even, normal)
+    device = generator.device
+    normal = (torch.randn(count, generator=generator, device=device) + centre).sigmoid()
+    even = torch.rand(count, generator=generator, device=device)
+    return torch.where(torch.rand(count, generator=generator, device=device) < uniform, even, normal)
 
 
 def flow_loss(
@@ -40,7 +41,7 @@ def flow_loss(
 
     data (B, …), a time for each of the B, drawn about `centre` (see `draw_times`).
     """
-    noise = torch.randn(data.shape, generator=generator).to(data)
+    noise = torch.randn(data.shape, generator=generator, device=generator.device).to(data)
     t = draw_times(len(data), generator, centre).to(data)
     x = torch.lerp(noise, data, t.view(-1, *[1] * (data.ndim - 1)))
     return F.mse_loss(velocity(x, t).float(), data - noise)

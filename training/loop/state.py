@@ -22,6 +22,7 @@ class Run:
         self.model, self.optimizers = model, optimizers
         self.average = MovingAverage(model, decay)
         self.step, self.seconds = 0, 0.0
+        self.losses: list[float] = []
 
     def save(self, file: Path) -> None:
         """Write the whole state; the file appears under its name only when whole."""
@@ -32,6 +33,7 @@ class Run:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "seconds": self.seconds,
+            "losses": self.losses,
         }
         unfinished = file.with_suffix(".unfinished")
         torch.save(state, unfinished)
@@ -51,6 +53,7 @@ class Run:
             ) from error
         self.average.values, self.average.steps = state["average"], state["updates"]
         self.step, self.seconds = state["step"], state["seconds"]
+        self.losses = state.get("losses", [])  # which states of earlier versions lack
 
     def averaged(self) -> Model:
         """Return a copy of the model with the averaged weights, in evaluation mode."""

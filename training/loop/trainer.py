@@ -62,7 +62,9 @@ class Trainer:
         for optimizer, rates in zip(run.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * self.schedule(run.step, spent)
-        generator = torch.Generator().manual_seed(1_000_003 * self.options.seed + run.step)
+        # noise of a large batch takes a CPU as long as a step takes a GPU
+        generator = torch.Generator(self.device if self.device.type == "cuda" else "cpu")
+        generator.manual_seed(1_000_003 * self.options.seed + run.step)
         with torch.autocast(self.device.type, torch.bfloat16):
             loss = self.task.loss(run.model, batch, generator)
         loss.backward()
@@ -84,6 +86,7 @@ def train(trainer: Trainer, folder: Path, out: Path | None) -> list[float]:
         while trainer.spent < 1 and last - start < 60 * options.minutes:
             loss = trainer.step(trainer.batches.draw(run.step, trainer.spent)).item()
             losses.append(loss)
+            run.losses.append(loss)
             shown = loss if len(losses) == 1 else 0.98 * shown + 0.02 * loss
             progress.set_postfix(loss=f"{shown:.4f}", refresh=False)
             progress.update()
@@ -100,6 +103,7 @@ def keep(trainer: Trainer, folder: Path, out: Path | None) -> None:
     """Write state, checkpoint and, for models that draw pixels, samples."""
     run, options = trainer.run, trainer.options
     run.save(folder / "state.pt")
+    (folder / "losses.txt").write_text("".join(f"{loss:.5f}\n" for loss in run.losses), "utf-8")
     run.export(out or folder / "model.safetensors", {"title": options.title, **trainer.task.about(run.model)})
     if options.samples and run.model.config.in_channels == 3:
         trainer.task.show(run.averaged(), folder / f"samples-{run.step:06d}.png", trainer.spent)

@@ -5,6 +5,7 @@ captioned images. Stops after `--minutes` and goes on from the next step when ca
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from ...nextdit.layers.attend import default_attend
 from ...nextdit.models.image import FAMILY
 from ...nextdit.text import TextEncoder, load_text_encoder
 from ...pipelines.sampling import Sampling, noise, sample
-from ..data.batches import BUCKETS, Batch, EmojiBatches
+from ..data.batches import BUCKETS_OF, Batch, EmojiBatches
 from ..data.emoji.pictures import to_pixels
 from ..data.folder import FolderBatches
 from ..loop.attention import folded_attention
@@ -26,6 +27,16 @@ from ..loop.flow import flow_loss, initialise
 from ..loop.trainer import Batches, Trainer, check_pixels, encode, parser, run_stage, start
 
 SHOWN = ("dog face", "avocado, red apple", "ロケット", "🐸", "猫脸", "pizza on a blue background", "сердце", "maison")
+SHAPE = {
+    "dim": "width of the tokens",
+    "n_layers": "number of layers",
+    "n_heads": "heads of queries",
+    "n_kv_heads": "heads of keys and values",
+    "ffn_dim": "width of the feed-forward",
+    "time_dim": "width of the condition",
+    "patch_size": "side of a token in pixels",
+}
+"""Options of an untrained network: fields of NextDiTConfig."""
 
 
 def demo_config(text_dim: int) -> NextDiTConfig:
@@ -54,15 +65,15 @@ class ImageTask:
         device = next(model.parameters()).device
         text, mask = encode(self.encoder, batch.prompts, device)
         positions = batch.positions and [p.to(device) for p in batch.positions]
-        replace = None
+        replaced = None
         if self.options.checkpoint_gradients:
 
             def recompute(tokens, run):
                 return checkpoint(run, tokens, use_reentrant=False)
 
-            replace = {i: recompute for i in range(model.config.n_layers)}
+            replaced = {i: recompute for i in range(model.config.n_layers)}
         attend = folded_attention if device.type == "cpu" else default_attend
-        call = Call(attend=attend, replace=replace, positions=positions)
+        call = Call(attend=attend, replace=replaced, positions=positions)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             return model.velocity(x, t, text, mask, call)
@@ -70,11 +81,12 @@ class ImageTask:
         return flow_loss(velocity, batch.pictures.to(device), generator)
 
     def about(self, model: NextDiT) -> dict[str, str]:
-        # what Scaled RoPE goes by: the emoji are 64 pixels a side
-        return {} if self.options.images else {"train_tokens": str(64 // model.config.patch_size)}
+        # what Scaled RoPE goes by
+        side = self.options.train_pixels // model.config.patch_size
+        return {} if self.options.images else {"train_tokens": str(side)}
 
     def show(self, model: NextDiT, file: Path, spent: float) -> None:
-        write_row(model, self.encoder, file, 64)
+        write_row(model, self.encoder, file, self.options.train_pixels)
 
 
 def write_row(model: NextDiT, encoder: TextEncoder, file: Path, size: int) -> None:
@@ -87,6 +99,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     stage = parser(__doc__, "Lumina-Next demo")
     add = stage.add_argument
     add("--model", type=Path, help="Next-DiT checkpoint to start from (default: an untrained one of the demo's size)")
+    for name, words in SHAPE.items():
+        add(f"--{name.replace('_', '-')}", type=int, help=f"{words}, of an untrained one (default: the demo's)")
+    add("--train-pixels", type=int, choices=BUCKETS_OF, default=64, help="side of the largest emoji at plain positions")
     add("--images", type=Path, help="folder of images with .txt captions (default: the prepared emoji)")
     add("--sizes", help="HEIGHTxWIDTH,… in pixels: of --images (default 64x64), or some of the demo's (default all)")
     add("--tokens", type=int, default=6144, help="image tokens a batch")
@@ -101,7 +116,8 @@ def make_trainer(options: argparse.Namespace, family: Family = FAMILY) -> Traine
     if options.model:
         model = load_model(options.model, dtype=torch.float32, family=family.name)
     else:
-        model = initialise(family.network(demo_config(encoder.width)))
+        chosen = {name: getattr(options, name) for name in SHAPE if getattr(options, name) is not None}
+        model = initialise(family.network(replace(demo_config(encoder.width), **chosen)))
     check_pixels(model, options.model)
     patch = model.config.patch_size
     sizes = tuple((int(h), int(w)) for h, w in (size.split("x") for size in (options.sizes or "").split(",") if size))
@@ -109,8 +125,9 @@ def make_trainer(options: argparse.Namespace, family: Family = FAMILY) -> Traine
     if options.images:
         batches = FolderBatches(options.images, sizes or ((64, 64),), options.tokens, patch, options.seed)
     else:
-        buckets = tuple(bucket for bucket in BUCKETS if not sizes or (bucket.height, bucket.width) in sizes)
-        batches = EmojiBatches(options.cache, options.tokens, patch, options.seed, buckets)
+        pixels = options.train_pixels
+        buckets = tuple(b for b in BUCKETS_OF[pixels] if not sizes or (b.height, b.width) in sizes)
+        batches = EmojiBatches(options.cache, options.tokens, patch, options.seed, buckets, pixels, options.device)
     return start(model, ImageTask(encoder, options), batches, options)
 
 

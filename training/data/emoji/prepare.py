@@ -52,12 +52,16 @@ def corpus(names: dict[str, dict[str, list[str]]], table: dict) -> list[tuple[st
     return rows
 
 
-def prepare(cache: Path, emoji: tuple[str, ...] = EMOJI) -> None:
-    """Write concepts.json, corpus.json, svg.json and pictures-<size>.npy (N, size, size, 4) into `cache`."""
+def prepare(cache: Path, emoji: tuple[str, ...] = EMOJI, sizes: tuple[int, ...] = SIZES) -> None:
+    """Write concepts.json, corpus.json, svg.json and pictures-<size>.npy (N, size, size, 4) into `cache`.
+
+    `emoji` ("all",) are those that have a picture, and a name in every language.
+    """
     svg = sources.pictures(sources.fetch("pictures", cache))
     folders = sources.fetch("names", cache), sources.fetch("derived", cache)
     names = sources.names(folders, (*LANGUAGES, *RELATED))
     names = {e: words for e, words in names.items() if e in svg and set(LANGUAGES) <= set(words)}
+    emoji = tuple(sorted(names)) if emoji == ("all",) else emoji
     absent = [e for e in emoji if e not in names]
     if absent:
         raise ValueError(f"no picture, or not a name in every language, for {' '.join(absent)}: choose other emoji")
@@ -68,7 +72,7 @@ def prepare(cache: Path, emoji: tuple[str, ...] = EMOJI) -> None:
         ("svg.json", {e: svg[e] for e in emoji}),
     ):
         (cache / name).write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")
-    for size in SIZES:
+    for size in sizes:
         drawn = [render(svg[e], size) for e in tqdm(emoji, desc=f"{size} px", unit="picture")]
         np.save(cache / f"pictures-{size}.npy", np.stack(drawn))
 
@@ -76,10 +80,13 @@ def prepare(cache: Path, emoji: tuple[str, ...] = EMOJI) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where data and states are kept")
-    parser.add_argument("--emoji", nargs="+", default=EMOJI, help="the concepts (default: the 64 of concepts.py)")
+    parser.add_argument(
+        "--emoji", nargs="+", default=EMOJI, help="the concepts, or all (default: the 64 of concepts.py)"
+    )
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="of the drawings, in pixels")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
-    prepare(arguments.cache, tuple(arguments.emoji))
+    prepare(arguments.cache, tuple(arguments.emoji), tuple(arguments.sizes))
 
 
 if __name__ == "__main__":
