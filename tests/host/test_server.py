@@ -99,7 +99,7 @@ def test_start_up_imports_nothing_heavy(server, comfyui, tmp_path):
         assert not any(name.startswith("LuminaNext") for name in plain.get("/object_info"))
     added = server.modules_at_start - already
     assert [name for name in added if name.startswith(HEAVY)] == []
-    assert any(".nodes.load_model" in name for name in added), "the probe does not see the pack"
+    assert any(".nodes.loaders.load_model" in name for name in added), "the probe does not see the pack"
 
 
 def test_the_folder_may_have_any_name(comfyui, tmp_path):

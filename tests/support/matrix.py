@@ -14,6 +14,7 @@ import torch
 
 from lumina_next.nextdit import ContextDrop, MultiViewNextDiT
 from lumina_next.nextdit.layers.rope_scaling import DEFAULT
+from lumina_next.nextdit.models.multiview import MultiViewConfig
 from lumina_next.nodes.adapter.models.multiview import LuminaNextMultiView
 from lumina_next.nodes.adapter.models.views import with_views
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
@@ -79,7 +80,7 @@ def load(**_):
 
 def load_multiview(**_):
     """Return the small random MODEL for several views, as `load` does."""
-    return load_own(CONFIG, network=MultiViewNextDiT)
+    return load_own(MultiViewConfig.of(CONFIG), network=MultiViewNextDiT)
 
 
 def loader_of(model) -> Callable:

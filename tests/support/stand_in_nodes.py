@@ -12,7 +12,7 @@ import torch
 
 def core_models():
     """Return tests/support/core_models.py, which is in no package of the server's."""
-    file = Path(__file__).with_name("core_models.py")
+    file = Path(__file__).resolve().with_name("core_models.py")
     spec = importlib.util.spec_from_file_location("core_models", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

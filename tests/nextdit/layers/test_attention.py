@@ -10,6 +10,7 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig, RopeScaling
+from lumina_next.nextdit.call import Call
 from lumina_next.nextdit.layers import attend as attention
 from lumina_next.nextdit.layers.attend import default_attend, expand_keys, sdpa
 from lumina_next.nextdit.layers.tokens import known_mask, masked_mean
@@ -173,7 +174,7 @@ def test_a_closure_as_attention_is_one_graph():
         def attend(q, k, v, mask=None):
             return sdpa(q * scale, k, v, mask)
 
-        return model.velocity(x, t, text, attend=attend, cross=attend)
+        return model.velocity(x, t, text, call=Call(attend=attend, cross=attend))
 
     scale = 1.0
     inputs = torch.randn(2, 4, 8, 8), torch.rand(2), torch.randn(2, 5, 24)

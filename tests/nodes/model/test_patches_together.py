@@ -180,24 +180,34 @@ def test_with_patches_between_layers_as_controlnets_of_core_models_are(kind):
 
 def test_inert_nodes_cost_little(model):
     """1 % of a step of the 2B model at 1024 px is more than a millisecond on any machine; a call may cost that."""
-    spent, threads = {}, torch.get_num_threads()
+    spent: dict[str, list[float]] = {"plain": [], "inert": []}
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that wait for each other count as work
     inert = drop_context(roped(model), ContextDrop(2, "none"), 0.0, 0.0)
-    for name, patched in (("plain", model), ("inert", inert)) * 4:  # in turns: the machine's own pace changes
-        wrappers = patched.wrappers
-        x, text, sigma = torch.zeros(1, *SHAPES[type(model.model).__name__]), torch.zeros(1, 6, 20), torch.tensor([0.5])
-        extra = {"attention_mask": torch.ones(1, 6)} if len(x[0]) == 4 else {"num_tokens": 6}
-        patched.patch_model()
-        with torch.no_grad():
-            for _ in range(15):
-                start = time.thread_time()
-                patched.model.apply_model(
-                    x, sigma, c_crossattn=text, transformer_options={"wrappers": wrappers}, **extra
-                )
-                spent.setdefault(name, []).append(time.thread_time() - start)
-        patched.unpatch_model()
+    for turn in range(16):  # in turns, since the machine's own pace changes; as many as a busy neighbour makes needful
+        for name, patched in (("plain", model), ("inert", inert)):
+            spent[name] += call_seconds(patched, 15)
+        cost = min(spent["inert"]) - min(spent["plain"])
+        if turn >= 3 and cost < 1e-3:
+            break
     torch.set_num_threads(threads)
-    assert min(spent["inert"]) - min(spent["plain"]) < 1e-3
+    assert cost < 1e-3
+
+
+def call_seconds(patched, count):
+    """Return the processor's seconds of each of so many calls of a MODEL's network."""
+    x, text, sigma = torch.zeros(1, *SHAPES[type(patched.model).__name__]), torch.zeros(1, 6, 20), torch.tensor([0.5])
+    extra = {"attention_mask": torch.ones(1, 6)} if len(x[0]) == 4 else {"num_tokens": 6}
+    options = {"wrappers": patched.wrappers}
+    patched.patch_model()
+    seconds = []
+    with torch.no_grad():
+        for _ in range(count):
+            start = time.thread_time()
+            patched.model.apply_model(x, sigma, c_crossattn=text, transformer_options=options, **extra)
+            seconds.append(time.thread_time() - start)
+    patched.unpatch_model()
+    return seconds
 
 
 SHAPES = {"LuminaNext": (4, 8, 8), "Lumina2": (16, 8, 8)}
