@@ -46,7 +46,7 @@ def chosen(setup: Setup, nets: Networks, size: str, name: str) -> Row:
     inputs = nets.inputs(grid)
     model = variant_of(nets.ours, variant) if variant != Variant() else nets.ours
     if variant.kernels and setup.rehearse and setup.device.type == "cpu":
-        raise RuntimeError("Triton's kernels need a card; on a CPU its interpreter runs them in a test")
+        raise RuntimeError("kernels of Triton need a card: on a CPU its interpreter runs them in a test")
     calls: Calls = {"as it is": nets.call(inputs), name: partial(ordered, nets.call(inputs, model), cudnn_first)}
     error = error_of(calls[name](), calls["as it is"]())
     seconds = turns(calls, setup.device, setup.budget(1.0))
