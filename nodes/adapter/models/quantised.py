@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import comfy.quant_ops
 import torch
 from torch import Tensor
 
@@ -24,7 +23,10 @@ from ....nextdit.quantised import (
 )
 
 # Formats by name; releases before core had them read scaled fp8 in their own way, and get the file as it is.
-KNOWN = getattr(comfy.quant_ops, "QUANT_ALGOS", {})
+try:
+    from comfy.quant_ops import QUANT_ALGOS as KNOWN
+except ImportError:
+    KNOWN = {}
 # Left over without harm: layers whose format does not use it quantise their input by what is in it.
 UNREAD = {*INPUT_SCALES, FLAG}
 
