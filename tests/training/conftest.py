@@ -14,7 +14,7 @@ COLOURS = {"red ball": (220, 30, 30), "blue ball": (30, 30, 220), "green ball": 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    """A folder as training.prepare writes it, of three coloured squares."""
+    """A folder as training.data.emoji.prepare writes it, of three coloured squares."""
     folder = tmp_path_factory.mktemp("cache")
     emoji = ["🔴", "🔵", "🟢"]
     words = {
@@ -37,7 +37,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def views_cache(tmp_path_factory):
-    """A folder as training.views writes it: posts with a coloured mark, which moves around them with the azimuth."""
+    """A folder as training.data.objects.views writes it: posts with a coloured mark, which moves around them with the azimuth."""
     folder = tmp_path_factory.mktemp("views")
     rng = np.random.default_rng(0)
 

@@ -192,6 +192,7 @@ def qwen(settings: dict[str, Any]) -> Family:
         if ".attn.c_attn." not in key:
             return None
         names = [key.replace("c_attn", part) for part in ("q_proj", "k_proj", "v_proj")]
+        # a damaged matrix may have fewer parts: those that are missing are named where the weights are checked
         return {name: part.clone() for name, part in zip(names, value.chunk(3), strict=False)}
 
     return Family("qwen2", own, renamed(QWEN_NAMES, split), context)

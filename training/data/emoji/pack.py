@@ -65,7 +65,9 @@ def read(file: Path) -> tuple[dict, dict[int, np.ndarray]]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, nargs="?", const=default_cache(), help="what training.prepare wrote")
+    parser.add_argument(
+        "--cache", type=Path, nargs="?", const=default_cache(), help="what training.data.emoji.prepare wrote"
+    )
     parser.add_argument("--out", type=Path, required=True, help="file to write, ending in .npz")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="of the pictures, in pixels")
     options = parser.parse_args(arguments)

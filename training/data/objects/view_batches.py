@@ -80,7 +80,7 @@ class ViewBatch:
 
 
 class Objects:
-    """Renders and captions as training.views writes them. Raises FileNotFoundError for what is not there.
+    """Renders and captions as training.data.objects.views writes them. Raises FileNotFoundError for what is not there.
 
     `views` (objects, V, S, S, 3) uint8 at `azimuths` (objects, V) in degrees; `images` (objects, J, S, S, 3), image j
     at the azimuth of view j; `captions`, a list an object. `held_out` reads the test files, whose views stand every
