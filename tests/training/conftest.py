@@ -37,7 +37,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def views_cache(tmp_path_factory):
-    """A folder as training.data.objects.views writes it: posts with a coloured mark, which moves around them with the azimuth."""
+    """A folder as training.data.objects.views writes it: posts with a mark that moves around them with the azimuth."""
     folder = tmp_path_factory.mktemp("views")
     rng = np.random.default_rng(0)
 
