@@ -1,7 +1,7 @@
 """Stage 3 of multi-view, `python -m lumina_next.training.tasks.multiview`: views of rendered objects at given azimuths.
 
-Starts from a text-to-image checkpoint (`--model`) and trains on what `training.data.objects.views` rendered. Stops after
-`--minutes` and goes on from the next step when called again with the same `--run`.
+Starts from a text-to-image checkpoint (`--model`) and trains on what `training.data.objects.views` rendered. Stops
+after `--minutes` and goes on from the next step when called again with the same `--run`.
 """
 
 import argparse
