@@ -17,6 +17,7 @@ import signal
 import sys
 
 from launching.commands import comfy, run, test
+from launching.environment import keep_compiled_modules
 from launching.places import LaunchError, say
 
 
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> int:
     if sys.version_info < (3, 10):  # noqa: UP036 - the user's Python, whatever pyproject.toml asks for
         raise LaunchError(f"Python 3.10 or newer is needed; this is {sys.version.split()[0]}.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` above runs
+    keep_compiled_modules()
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if command in ("-h", "--help", "help"):
         say(__doc__.strip())

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from .places import ROOT, VENV, LaunchError, say
+from .places import ROOT, VENV, WORK, LaunchError, say
 
 STAMP = VENV / "set-up.json"
 # These three belong together: pip would otherwise pair torch with a torchvision or torchaudio built for another one.
@@ -20,6 +20,15 @@ TORCH = ["torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0"]
 def venv_bin(name: str) -> Path:
     """Path of a program in .venv."""
     return VENV / "Scripts" / f"{name}.exe" if os.name == "nt" else VENV / "bin" / name
+
+
+def keep_compiled_modules() -> None:
+    """Let programs that are started keep what Python compiles, in .launch where it may not lie beside the sources.
+
+    Without it every start of torch and transformers takes twice as long.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(WORK / "pycache"))
 
 
 def fingerprint(comfyui: Path | None) -> str:

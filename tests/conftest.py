@@ -11,12 +11,16 @@ from lumina_next.tests.support.comfy_server import HOW_TO_GET_ONE, find_comfyui
 ORDER = ("host", "nodes", "nextdit", "training", "cli", "pipelines", "benchmarks")
 
 
+EDITOR = ("host/test_editor.py", "host/test_sharing.py")  # need a browser, too
+
+
 def share(name: str) -> str:
     """Return what is never split between processes: a file, whose fixtures serve all its tests, and one server's tests.
 
     `name` is a test's id or its path under tests/.
     """
-    return "host" if name.startswith("host/") else name.split("::")[0]
+    file = name.split("::")[0]
+    return "editor" if file in EDITOR else "host" if file.startswith("host/") else file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,9 +37,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    def place(item) -> int:
+    def place(item) -> tuple[int, bool]:
         folder = item.nodeid.split("/")[0]
-        return ORDER.index(folder) if folder in ORDER else len(ORDER)
+        return ORDER.index(folder) if folder in ORDER else len(ORDER), share(item.nodeid) == "host"
 
     items.sort(key=place)
 

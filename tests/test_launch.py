@@ -214,6 +214,20 @@ def launch_py(*arguments: str, **env: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env}, timeout=60)
 
 
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ({}, {}),  # beside the sources, as Python does
+        ({"PYTHONDONTWRITEBYTECODE": "1"}, {"PYTHONPYCACHEPREFIX": str(ROOT / ".launch" / "pycache")}),
+        ({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "elsewhere"}, {"PYTHONPYCACHEPREFIX": "elsewhere"}),
+    ],
+)
+def test_compiled_modules_are_kept_where_the_user_wants_them(asked, kept, monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(asked))
+    environment.keep_compiled_modules()
+    assert os.environ == kept
+
+
 def test_help_names_the_three_commands():
     shown = launch_py("--help")
     assert shown.returncode == 0

@@ -69,9 +69,9 @@ def official_files(server) -> None:
     write_official_stand_ins(server.base / "models")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def editor(server, official_files, tmp_path_factory):
-    """The server's own frontend, open in a headless Chromium."""
+    """The server's own frontend, open in a headless Chromium; closed after each file, as it draws all the time."""
     executable = find_chromium()
     if executable is None:
         pytest.skip(NO_BROWSER)

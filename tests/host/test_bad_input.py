@@ -100,7 +100,7 @@ def test_file_removed_between_listing_and_loading(server, client):
     file = server.base / "models/diffusion_models/removed.safetensors"
     shutil.copy(server.base / "models/diffusion_models" / MODEL, file)
     busy, late = TextToImage(), TextToImage(model_name=file.name)
-    first = client.queue(busy.show(busy.sample(steps=300, seed=8)))
+    first = client.queue(busy.show(busy.sample(steps=100, seed=8)))
     second = client.queue(late.show(late.sample()))
     file.unlink()
     runs = client.wait(first, second)

@@ -25,9 +25,14 @@ def box(node: dict) -> tuple[float, float, float, float]:
     return x, y - TITLE, x + width, y + height
 
 
+@pytest.fixture(scope="module")
+def known(server) -> set[str]:
+    """The types that a node may have."""
+    return set(server.get("/object_info")) | NOTES
+
+
 @every_file
-def test_nodes_exist_and_have_numeric_ids(server, file):
-    known = set(server.get("/object_info")) | NOTES
+def test_nodes_exist_and_have_numeric_ids(known, file):
     graph = json.loads(file.read_text())
     assert {node["type"] for node in graph["nodes"]} <= known
     ids = [node["id"] for node in graph["nodes"]]

@@ -1,6 +1,12 @@
-"""What each process of test_parallel.py runs: a network by rows, against the same network alone."""
+"""What the processes of test_parallel.py run: a network by rows, against the same network alone.
 
+`python parallel_worker.py COUNT …` lets so many work together, for each count in turn; forks, so as to import once.
+"""
+
+import multiprocessing
 import sys
+import tempfile
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -46,8 +52,9 @@ def largest_difference(options: dict, size: tuple[int, int], dtype: torch.dtype)
     return ((together - alone).abs().max() / alone.abs().max()).item()
 
 
-def main() -> None:
-    dist.init_process_group("gloo")
+def work(rank: int, count: int, meeting: Path) -> None:
+    """Compare as one of `count` processes, and print the error that a picture with too few rows is."""
+    dist.init_process_group("gloo", init_method=meeting.as_uri(), rank=rank, world_size=count)
     with torch.no_grad():
         for options in OPTIONS:
             for size in ((12, 20), (13, 7)):
@@ -57,9 +64,25 @@ def main() -> None:
         try:
             forward_by_rows(NextDiT(CONFIG), *inputs(2, 20, torch.float32))
         except ValueError as error:
-            sys.stdout.write(f"{dist.get_rank()}: {error}\n")
+            sys.stdout.write(f"{count} processes: {error}\n")
+            sys.stdout.flush()
     dist.destroy_process_group()
 
 
+def main(counts: list[int]) -> None:
+    """Print how each count's processes ended."""
+    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            meeting = Path(folder) / "meeting"
+            workers = [context.Process(target=work, args=(rank, count, meeting)) for rank in range(count)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+        sys.stdout.write(f"{count} processes ended with {[worker.exitcode for worker in workers]}\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    main()
+    main([int(count) for count in sys.argv[1:]])

@@ -16,7 +16,7 @@ PURE = ("no mask", "mask", "drop", "time_aware_late", "rope and drop")
 
 @pytest.fixture(scope="module")
 def verdicts():
-    env = {**os.environ, "COMFYUI_PATH": str(find_comfyui()), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, "COMFYUI_PATH": str(find_comfyui())}
     command = [sys.executable, "-m", "lumina_next.tests.support.as_on_nvidia"]
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr[-4000:]
