@@ -76,5 +76,6 @@ def run(options: argparse.Namespace) -> None:
         ) from error
     except unreachable as error:
         raise ValueError(
-            f"{weights.repository} could not be fetched; the same command goes on later: {error}"
+            f"{weights.repository} could not be fetched; the same command goes on later, or a browser does it: from "
+            f"https://huggingface.co/{weights.repository}/tree/main into {target}: {error}"
         ) from error

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..demo import MODEL, TEXT_ENCODER
 from .cluster import check_ray, paint_with_ray, ray_address
-from .jobs import DTYPES, Job, models_of, progress_bar
+from .jobs import DTYPES, ROPE, Job, models_of, numbered, progress_bar
 from .latents import keep_latents
 from .processes import joined, of_the_first, several
 from .prompts import check_folder, read_jobs, unfinished
+from .remarks import remarks
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -24,7 +25,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         type=Path,
         metavar="FILE",
         help="many pictures: a prompt a line, or a JSON object a line with prompt and, as wanted, negative, seed, "
-        "width, height and out; pictures that are there are skipped, so the same command goes on after a stop",
+        "width, height and out; a line that begins with # is a remark; pictures that are there are skipped, so the "
+        "same command goes on after a stop",
     )
     add(
         "--ray",
@@ -34,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="share --prompts among the GPUs of the Ray cluster at ADDRESS (auto finds it), by default of this machine",
     )
     add("--workers", type=int, metavar="N", help="how many of them work at once; default: one a GPU, or one in all")
-    add("--negative", default="", metavar="TEXT", help="what to steer away from")
+    add("--negative", default="", metavar="TEXT", help="what to steer away from; default: nothing in particular")
     add("--model", type=Path, default=MODEL, help="Next-DiT file or folder; default: the demo in the package")
     add(
         "--text-encoder",
@@ -44,8 +46,15 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="LLM folder; default: the one in the package",
     )
     add("--vae", type=Path, help="SDXL VAE file or folder, for models that work on its latents")
+    add(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[,STRENGTH]",
+        help="LoRA, LoHa, LoKr or DoRA file of any naming, and how strongly it acts, 1 by default; may be given again",
+    )
     add("--width", type=int, help="in pixels; default: the size that the model was trained on")
-    add("--height", type=int, help="likewise")
+    add("--height", type=int, help="in pixels; default: the size that the model was trained on")
     add("--steps", type=int, default=30, help="default: 30")
     add(
         "--schedule",
@@ -57,10 +66,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--channels", type=int, help="guide only the first so many channels; 3 is what the reference code does")
     add(
         "--rope",
-        default="time_aware_late",
         help="how RoPE is scaled above the training size, NAME or NAME,key=value: "
         "time_aware_late,return_from=0.8,return_to=0.9; interpolation; ntk_aware; frequency_aware; time_aware; "
-        "time_aware_watershed,watershed=0.3; extrapolation; default: time_aware_late",
+        "time_aware_watershed,watershed=0.3; extrapolation; default: " + ROPE,
     )
     add(
         "--context-drop",
@@ -79,15 +87,18 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--denoise", type=float, help="how much of --image may change: 1 is all of it; default: 0.6")
     add("--train-size", type=int, help="side in pixels of the training images; default: the checkpoint's")
     add("--seed", type=int, default=0, help="default: 0")
-    add("--batch", type=int, default=1, help="pictures at once, of the seeds that follow")
+    add("--batch", type=int, default=1, help="pictures at once, of the seeds that follow; default: 1")
     add("--dtype", choices=DTYPES, help="default: the checkpoint's own")
+    add("--compile", action="store_true", help="by torch.compile: a minute once, then faster steps; for many pictures")
     add("--device", help="cuda, mps, cpu, …; default: the best there is")
     add(
         "-o",
         "--output",
         type=Path,
-        help="PNG to write, default lumina-next.png; with --prompts the folder for them, default lumina-next",
+        help="PNG to write; default: lumina-next.png, or the next number if it is there; with --prompts the folder for "
+        "them, default: lumina-next",
     )
+    add("--overwrite", action="store_true", help="make pictures again that are there")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -100,16 +111,17 @@ def run(options: argparse.Namespace) -> None:
     many = options.prompts is not None
     jobs = [Job.of(one, models) for one in (read_jobs(options) if many else [options])]
     check_files(options, jobs)
-    waiting = unfinished(jobs) if many else jobs
+    waiting = unfinished(jobs) if many and not options.overwrite else jobs
     if len(waiting) < len(jobs):
-        say(f"{len(jobs) - len(waiting)} of {len(jobs)} pictures are there already")
-    if options.second_pass is not None and not any(job.has_two_passes(models) for job in jobs):
-        say("--second-pass does nothing up to the training size")
+        there = f"{len(jobs) - len(waiting)} of {len(jobs)} pictures are there already"
+        say(f"{there}: skipped; --overwrite makes them again")
+    for remark in remarks(options, waiting, models):
+        say(remark)
     if options.ray is not None:
         models.device  # noqa: B018 (one that cannot be used is said here, not on every worker)
         paint_with_ray(options, waiting)
     else:
-        paint(options, waiting)
+        paint(options, waiting, numbers={job.output: f"{n} of {len(jobs)}" for n, job in enumerate(jobs, 1)})
 
 
 def say(text: str) -> None:
@@ -120,13 +132,20 @@ def say(text: str) -> None:
 
 def completed(options: argparse.Namespace) -> argparse.Namespace:
     """Return the options with the defaults that depend on others. Raises ValueError as `ray_address`."""
-    output = options.output or Path("lumina-next.png" if options.prompts is None else "lumina-next")
+    output = options.output or Path("lumina-next")
+    if options.output is None and options.prompts is None:
+        output = Path("lumina-next.png")
+        if not options.overwrite:
+            output = numbered(output, range(options.seed, options.seed + options.batch))
     ray = None if options.ray is None else ray_address(options.ray)
     return argparse.Namespace(**{**vars(options), "output": output, "ray": ray})
 
 
-def paint(options: argparse.Namespace, jobs: list[Job]) -> None:
-    """Make the jobs' pictures on this machine; several processes of torchrun make each together."""
+def paint(options: argparse.Namespace, jobs: list[Job], numbers: dict[Path, str]) -> None:
+    """Make the jobs' pictures on this machine; several processes of torchrun make each together.
+
+    `numbers` are the words for each of many, by its file.
+    """
     from ..pipelines import UndecodedError
 
     many = options.prompts is not None
@@ -134,7 +153,7 @@ def paint(options: argparse.Namespace, jobs: list[Job]) -> None:
         models = models_of(options, keep=many, by_rows=several())
         for job in of_the_first(jobs):
             try:
-                with progress_bar(reporting) as progress:
+                with progress_bar(reporting, numbers[job.output] if many else None) as progress:
                     pictures = job.paint(models, progress)
             except UndecodedError as error:
                 raise ValueError(keep_latents(error, job.output) if reporting else str(error)) from error
@@ -153,3 +172,8 @@ def check_files(options: argparse.Namespace, jobs: list[Job]) -> None:
         raise ValueError(f"--output must end in .png, got {options.output}")
     if not options.output.resolve().parent.is_dir():
         raise FileNotFoundError(f"the folder of --output does not exist: {options.output.resolve().parent}")
+    there = [str(file) for job in jobs for file in job.files if file.exists()]
+    if there and not options.overwrite:
+        raise FileExistsError(
+            f"{', '.join(there[:3])} is there already; add --overwrite, or give --output another name"
+        )

@@ -1,6 +1,7 @@
 """From options to requests, and from pictures to files."""
 
 import argparse
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +21,24 @@ DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 AS_TYPED = ("schedule", "rope", "context_drop", "dtype")
 
 
+FLAGS = {"seeds": "--batch", "loras": "--lora", "compiled": "--compile"}
+ROPE = "time_aware_late"
+
+
 def flag(name: str) -> str:
-    """Return how an option of a request is called on the command line."""
-    return "--batch" if name == "seeds" else f"--{name.replace('_', '-')}"
+    """Return how an option of a request or of its models is called on the command line."""
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def picture_files(file: Path, seeds: Sequence[int]) -> list[Path]:
+    """Return the files of a picture of each seed: as given, or with the seed appended when there are several."""
+    return [file] if len(seeds) == 1 else [file.with_name(f"{file.stem}-{seed}{file.suffix}") for seed in seeds]
+
+
+def numbered(file: Path, seeds: Sequence[int]) -> Path:
+    """Return a file's name, or the first of its numbered ones of which no picture is there."""
+    names = itertools.chain([file], (file.with_name(f"{file.stem}-{n:04}{file.suffix}") for n in itertools.count(2)))
+    return next(name for name in names if not any(one.exists() for one in picture_files(name, seeds)))
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,7 @@ class Job:
     def of(cls, options: argparse.Namespace, models: "Models") -> "Job":
         """Return what options ask for. Raises ValueError on what cannot work."""
         typed = {name: getattr(options, name) for name in AS_TYPED}
+        typed["rope"] = typed["rope"] or ROPE
         if options.image is not None:
             typed["image"] = options.image.name
         return cls(request_of(options).resolved(models), options.output, typed)
@@ -48,10 +65,15 @@ class Job:
         return len(passes(self.request, models)) > 1
 
     @property
+    def factor(self) -> float:
+        """How many times as large the pictures are a side as the largest square of training."""
+        assert self.request.width and self.request.height and self.request.train_size
+        return (self.request.width * self.request.height) ** 0.5 / self.request.train_size
+
+    @property
     def files(self) -> list[Path]:
-        """The pictures' files: as given, or with the seed appended when there are several."""
-        file, seeds = self.output, self.request.seeds
-        return [file] if len(seeds) == 1 else [file.with_name(f"{file.stem}-{seed}{file.suffix}") for seed in seeds]
+        """The pictures' files."""
+        return picture_files(self.output, self.request.seeds)
 
     def paint(self, models: "Models", progress: "Progress | None" = None) -> "list[Picture]":
         """Return the pictures. Raises what `text_to_images` does."""
@@ -82,9 +104,20 @@ def models_of(options: argparse.Namespace, keep: bool = True, by_rows: bool = Fa
         options.vae,
         dtype=dtype,
         device=options.device,
+        loras=[lora(text) for text in options.lora],
         keep=keep,
         by_rows=by_rows,
+        compiled=options.compile,
     )
+
+
+def lora(text: str) -> tuple[Path, float]:
+    """Return the file and the strength of `--lora FILE,STRENGTH`; without one it is 1."""
+    file, _, strength = text.rpartition(",")
+    try:
+        return Path(file or strength), float(strength) if file else 1.0
+    except ValueError:
+        return Path(text), 1.0
 
 
 def request_of(options: argparse.Namespace) -> "TextToImage":
@@ -101,7 +134,7 @@ def request_of(options: argparse.Namespace) -> "TextToImage":
         options.height,
         tuple(options.seed + i for i in range(options.batch)),
         Sampling(options.steps, schedule, values, options.method, options.cfg, options.channels),
-        scaling(options.rope),
+        scaling(options.rope or ROPE),
         None if options.context_drop is None else context_drop(options.context_drop),
         options.second_pass,
         None if options.image is None else read_image(options.image),
@@ -148,7 +181,7 @@ def context_drop(text: str) -> "ContextDrop":
 
 
 @contextmanager
-def progress_bar(shown: bool) -> "Iterator[Progress | None]":
+def progress_bar(shown: bool, title: str | None = None) -> "Iterator[Progress | None]":
     """Yield what shows the progress of one request on stderr, from its first step on; None unless `shown`."""
     from tqdm import tqdm
 
@@ -156,7 +189,7 @@ def progress_bar(shown: bool) -> "Iterator[Progress | None]":
 
     def progress(done: int, total: int) -> None:
         if not bars:
-            bars.append(tqdm(total=total, unit="step"))
+            bars.append(tqdm(desc=title, total=total, unit="step"))
         bars[0].update(done - bars[0].n)
 
     try:

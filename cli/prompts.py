@@ -14,8 +14,9 @@ KEYS: dict[str, type] = {"prompt": str, "negative": str, "seed": int, "width": i
 def read_jobs(options: argparse.Namespace) -> list[argparse.Namespace]:
     """Return the options of every picture that `--prompts` asks for, `output` being its file, in the file's order.
 
-    A line is a prompt, or a JSON object with the keys of KEYS; nothing but a line end ends it. A file's name is
-    "out" or else the line's number, in the folder of `--output`. Raises ValueError that names the line.
+    A line is a prompt, or a JSON object with the keys of KEYS; nothing but a line end ends it. One that begins with #
+    is a remark. A file's name is "out" or else the line's number, in the folder of `--output`. Raises ValueError that
+    names the line.
     """
     from ..nextdit.text_files import read_text, split_lines
 
@@ -24,7 +25,7 @@ def read_jobs(options: argparse.Namespace) -> list[argparse.Namespace]:
     lines = split_lines(read_text(options.prompts))
     digits = max(4, len(str(len(lines))))
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
         where = f"{options.prompts}, line {number}"
         asked = read_line(line.strip(" \t"), where)

@@ -45,7 +45,7 @@ def run() -> int:
         say("No ComfyUI, so the command line lumina-next makes the picture. To use one, set COMFYUI_PATH to it.")
         target = ROOT / "output" / "lumina-next.png"
         target.parent.mkdir(exist_ok=True)
-        command = [venv_bin("lumina-next"), "generate", PROMPT, "-o", target]
+        command = [venv_bin("lumina-next"), "generate", PROMPT, "-o", target, "--overwrite"]
         if code := subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
             return code
         say(f"Image: {target}")

@@ -1,6 +1,8 @@
 """The models of a picture: text encoder, network and VAE, loaded when they are first needed."""
 
-from collections.abc import Callable, Iterator
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from ..nextdit.checkpoint import Description, check_family, describe
 from ..nextdit.encoders.image_vae import SCALING, VAEDecoder, load_vae_decoder
 from ..nextdit.encoders.vae_encoder import VAEEncoder, load_vae_encoder
 from ..nextdit.encoders.vae_tiles import TILES, decode, ran_out_of_memory
+from ..nextdit.lora.add import add_lora
 from ..nextdit.parallel import forward_by_rows
 from ..nextdit.train_size import native_size, train_tokens
 from ..options import OptionError, option
@@ -37,8 +40,10 @@ class Models:
     """The models in files or folders, by default those of the demo; models of latents need a VAE.
 
     With `keep` they stay, for many pictures; else only one of text encoder, network and VAE is in memory at a time.
-    `dtype` is the network's, by default its file's; `device` by default the best there is. With `by_rows` all
-    processes of torch.distributed make every picture together. Nothing is loaded before it is needed.
+    `dtype` is the network's, by default its file's; `device` by default the best there is. `loras` are files and how
+    strongly each is added to the network. With `by_rows` all processes of torch.distributed make every picture
+    together; with `compiled` torch.compile takes a minute once to make the steps of single pictures faster. Nothing is
+    loaded before it is needed.
     """
 
     def __init__(
@@ -49,12 +54,15 @@ class Models:
         *,
         dtype: torch.dtype | None = None,
         device: str | torch.device | None = None,
+        loras: Sequence[tuple[str | Path, float]] = (),
         keep: bool = True,
         by_rows: bool = False,
+        compiled: bool = False,
     ):
         self.model, self.text_encoder, self.vae = Path(model), Path(text_encoder), vae if vae is None else Path(vae)
         self.dtype, self._device = dtype, device
-        self.keep, self.by_rows = keep, by_rows
+        self.loras = tuple((Path(file), strength) for file, strength in loras)
+        self.keep, self.by_rows, self.compiled = keep, by_rows, compiled
         self._loaded: dict[str, Any] = {}
 
     def _take(self, name: str, load: Callable[[], Any]) -> Any:
@@ -69,8 +77,16 @@ class Models:
 
     def network(self, family: str) -> Any:
         """Return the network. Raises ValueError if it is not of this family."""
-        load = partial(load_model, self.model, dtype=self.dtype, device=self.device, family=family)
-        return self._take("network", load)
+        return self._take("network", partial(self._load_network, family))
+
+    def _load_network(self, family: str) -> Any:
+        network = load_model(self.model, dtype=self.dtype, device=self.device, family=family)
+        for file, strength in self.loras:
+            for note in add_lora(network, file, strength).notes:
+                logging.getLogger(__name__).warning("%s: %s", file, note)
+        if self.compiled:
+            network.compile()
+        return network
 
     def velocity(self) -> tuple[Callable[..., Tensor], int]:
         """Return the call of the network that draws pictures, and its patch size."""
@@ -119,6 +135,13 @@ class Models:
             raise OptionError(f"{self.model} paints pixels and takes no {option('vae')}")
         if self.vae is not None and not self.vae.exists():
             raise OptionError(f"{option('vae')} {self.vae} does not exist")
+        for file, strength in self.loras:
+            if not file.is_file():
+                raise OptionError(f"{option('loras')} {file} does not exist")
+            if not math.isfinite(strength):
+                raise OptionError(f"{option('loras')} {file} must have a finite strength, got {strength}")
+        if self.compiled and (self.by_rows or self.about.family.name != "image"):
+            raise OptionError(f"{option('compiled')} goes with single pictures, each made by one process")
 
     def native_side(self, asked: int | None = None, *, name: str = "train_size") -> int:
         """Return the side in pixels of the largest square that the network draws without scaling, or what is `asked`.
@@ -166,6 +189,20 @@ class Models:
         self.check()
         assert self.vae is not None
         return self.vae
+
+
+@contextmanager
+def compiler_in_words() -> Iterator[None]:
+    """Turn an error of torch.compile into one that says what the user can do."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        raise OptionError(
+            f"torch.compile failed, on a CPU it needs a C++ compiler, on a GPU Triton; leave out {option('compiled')}, "
+            f"or see why: {str(error).strip().splitlines()[0]}"
+        ) from error
 
 
 @contextmanager

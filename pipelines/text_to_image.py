@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from ..nextdit import ContextDrop, RopeScaling
 from ..nextdit.layers.rope_scaling import METHODS, scale_factor
 from ..options import OptionError, named_text, option
-from .models import Models, memory_in_words
+from .models import Models, compiler_in_words, memory_in_words
 from .pictures import Picture, to_pixels, upright_size, versions
 from .sampling import Progress, Sampling, counted, features, guided_velocity, noise
 
@@ -137,7 +137,8 @@ def text_to_images(
     request = request.resolved(models)
     count = len(request.seeds)
     what = "a picture" if count == 1 else f"{count} pictures at once"
-    with memory_in_words(models.device, f"{what} of {request.width}×{request.height} pixels", "seeds", count):
+    of = f"{what} of {request.width}×{request.height} pixels"
+    with compiler_in_words(), memory_in_words(models.device, of, "seeds", count):
         pixels = draw(request, models, progress)
     told = parameters(request, models)
     return [Picture.of(x, {**told, "seed": seed}) for x, seed in zip(pixels, request.seeds, strict=True)]
@@ -242,10 +243,17 @@ def parameters(request: TextToImage, models: Models) -> dict[str, Any]:
         "second_pass": request.second_pass,
         **painted_over,
         "train_size": request.train_size,
+        **loras_told(models),
         "seed": request.seeds[0],
         "dtype": dtype,
         "versions": versions(),
     }
+
+
+def loras_told(models: Models) -> dict[str, list[str]]:
+    """Return the LoRAs and their strengths as FILE,number, if there are any."""
+    told = [f"{file.name},{strength:g}" for file, strength in models.loras]
+    return {"loras": told} if told else {}
 
 
 def name_of(image: Image.Image) -> str:

@@ -17,7 +17,7 @@ from ..samplers.solvers import OnStep, Velocity
 from .models import Models, memory_in_words
 from .pictures import Picture, to_pixels, versions
 from .sampling import Progress, Sampling, counted
-from .text_to_image import check_image, check_seeds, check_sizes, check_texts, drop_text, listed, name_of
+from .text_to_image import check_image, check_seeds, check_sizes, check_texts, drop_text, listed, loras_told, name_of
 
 Encode = Callable[[list[str]], tuple[Tensor, Tensor]]
 
@@ -81,6 +81,7 @@ def views(request: ViewsRequest, models: Models | None = None, progress: Progres
         "cfg": request.sampling.cfg,
         "image_cfg": request.image_cfg,
         "context_drop": None if request.drop is None else drop_text(request.drop),
+        **loras_told(models),
         "seed": request.seed,
         "versions": versions(),
     }

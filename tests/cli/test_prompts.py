@@ -54,7 +54,20 @@ def test_a_stopped_run_goes_on_where_it_was(monkeypatch, capsys):
     assert parameters(Path("all/0003.png"))["prompt"] == "three"
     capsys.readouterr()
     assert main(command) == 0 and painted == ["one", "two", "three"]
-    assert capsys.readouterr() == ("", "lumina-next: 3 of 3 pictures are there already\n")
+    said = "lumina-next: 3 of 3 pictures are there already: skipped; --overwrite makes them again\n"
+    assert capsys.readouterr() == ("", said)
+    assert main([*command, "--overwrite"]) == 0 and painted == ["one", "two", "three"] * 2
+
+
+def test_remarks_are_not_painted_and_pictures_are_counted(capsys):
+    Path("prompts.txt").write_text("# my foxes\nfox\n  # and\n\nhen\n", "utf-8")
+    command = ["generate", "--prompts", "prompts.txt", *QUICK]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert said.out.split() == [str(Path("lumina-next") / name) for name in ("0002.png", "0005.png")]
+    assert "1 of 2: 100%" in said.err and "2 of 2: 100%" in said.err
+    Path("lumina-next/0002.png").unlink()
+    assert main(command) == 0 and "1 of 2: 100%" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

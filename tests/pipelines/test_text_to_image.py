@@ -241,3 +241,21 @@ def test_memory_that_runs_out_is_said_in_words(models, monkeypatch):
         ValueError, match=r"for 2 pictures at once of 64×64 pixels.*fewer at once \(seeds\), or try dtype"
     ):
         text_to_images(TextToImage("fox", seeds=(1, 2), sampling=FEW), models)
+
+
+def test_a_compiler_that_fails_is_said_in_words(models, monkeypatch):
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    def fails(*_, **__):
+        raise InvalidCxxCompiler
+
+    monkeypatch.setattr(models.network("image"), "forward", fails)
+    with pytest.raises(
+        ValueError, match=r"^torch.compile failed, on a CPU it needs a C\+\+ compiler.*leave out compiled"
+    ):
+        text_to_images(TextToImage("fox"), models)
+
+
+def test_compiled_goes_with_one_process():
+    with pytest.raises(ValueError, match="^compiled goes with single pictures, each made by one process"):
+        text_to_images(TextToImage("fox"), Models(device="cpu", by_rows=True, compiled=True))

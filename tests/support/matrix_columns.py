@@ -14,7 +14,7 @@ import pytest
 import torch
 from comfy.ldm.modules import attention
 
-from lumina_next.nodes.adapter.lora.convert import convert
+from lumina_next.nextdit.lora.convert import convert
 
 from .matrix import SIZE, Column, Setup, loader_of, patching
 from .patch_models import compiled, prompt

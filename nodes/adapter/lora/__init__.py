@@ -1,1 +1,1 @@
-"""LoRA files: formats, names, scales."""
+"""LoRA on a MODEL."""

@@ -5,12 +5,12 @@ import logging
 import comfy.sd
 import torch
 
+from ....nextdit.lora.convert import Converted, convert
+from ....nextdit.lora.files import read_lora
+from ....nextdit.lora.names import STOCK
+from ....nextdit.lora.parts import UnreadFormat, WrongLora
 from ..host.listing import file_names, find_file
 from ..models.base import OwnModel
-from .convert import Converted, convert
-from .files import read_lora
-from .names import STOCK
-from .parts import UnreadFormat, WrongLora
 
 FOLDER = "loras"
 

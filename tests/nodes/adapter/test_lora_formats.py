@@ -1,5 +1,7 @@
 """Every format of ComfyUI's stock LoRA loader is the same change on both ways in, number for number."""
 
+import copy
+
 import comfy.lora
 import comfy.lora_convert
 import comfy.sd
@@ -9,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lumina_next.nextdit.lora.add import add_lora
 from lumina_next.nodes.adapter.lora import apply as lora
 from lumina_next.tests.support.patch_models import load_own
 
@@ -142,6 +145,36 @@ def test_alike_for_biases_and_bare_parameters(tmp_path, model, case):
     stock, ours = both(model, tmp_path / "style.safetensors", tensors, 1.0)
     assert list(stock) == list(ours) == [f"diffusion_model.{module}"]
     assert torch.equal(*stock.values(), *ours.values())
+
+
+IN_COMFYUI_ONLY = (
+    "lora with a middle",
+    "loha, tucker",
+    *(name for name in FORMATS if name.startswith(("glora", "oft", "boft"))),
+)
+
+
+@pytest.mark.parametrize("strength", [1.0, -0.6])
+@pytest.mark.parametrize("case", [*FORMATS, *OTHER_WEIGHTS, *DOTTED_ONLY])
+def test_without_comfyui_the_weights_become_the_same_or_the_format_is_refused(tmp_path, model, case, strength):
+    module, parts = {**{name: (W1, p) for name, p in FORMATS.items()}, **OTHER_WEIGHTS, **DOTTED_ONLY}[case]
+    file = tmp_path / "style.safetensors"
+    write(file, f"diffusion_model.{module}", parts)
+    known = comfy.lora.model_lora_keys_unet(model.model, {})
+    network = copy.deepcopy(model.model.diffusion_model)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    if case in IN_COMFYUI_ONLY or "glora" in case:
+        with pytest.raises(ValueError, match=f"style.safetensors: {module} is changed by a product"):
+            add_lora(network, file, strength)
+        expected = {}
+    else:
+        add_lora(network, file, strength)
+        expected = patched(model, comfy.lora.load_lora(lora.load(model, str(file)).weights, known), strength)
+    for key, tensor in network.state_dict().items():
+        theirs = expected.get(f"diffusion_model.{key}")
+        assert torch.equal(tensor, before[key]) if theirs is None else not torch.equal(tensor, before[key])
+        if theirs is not None:
+            torch.testing.assert_close(tensor, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_every_adapter_of_this_comfyui_is_among_them(tmp_path, model):

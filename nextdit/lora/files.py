@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ....nextdit.files import PICKLES, read_metadata, read_weights
-from ....nextdit.text_files import parse_json, read_json
+from ..files import PICKLES, read_metadata, read_weights
+from ..text_files import parse_json, read_json
 from .config import AdapterConfig, adapter_config
 
 PEFT_CONFIG = "adapter_config.json"

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from lumina_next.nextdit import NextDiT, save_model
-from lumina_next.nodes.adapter.lora.convert import convert
-from lumina_next.nodes.adapter.lora.files import read_lora
-from lumina_next.nodes.adapter.lora.parts import UnreadFormat, WrongLora
-from lumina_next.tests.nodes.adapter.test_lora_convert import CONFIG, SHAPES, factors
+from lumina_next.nextdit.lora.convert import convert
+from lumina_next.nextdit.lora.files import read_lora
+from lumina_next.nextdit.lora.parts import UnreadFormat, WrongLora
+from lumina_next.tests.nextdit.lora.test_convert import CONFIG, SHAPES, factors
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_files_of_other_families_are_named(key, says):
 
 def test_a_whole_model_and_an_empty_file_are_no_loras(tmp_path):
     save_model(NextDiT(CONFIG), tmp_path / "model.safetensors")
-    with pytest.raises(WrongLora, match="it is a whole model, not a LoRA; use Load Lumina-Next Model"):
+    with pytest.raises(WrongLora, match="it is a whole model, not a LoRA; load it as the model"):
         convert(read_lora(tmp_path / "model.safetensors")[0], SHAPES)
     with pytest.raises(WrongLora, match="it holds no tensors"):
         convert({}, SHAPES)

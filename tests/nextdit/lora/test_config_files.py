@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lumina_next.nodes.adapter.lora.files import read_lora
-from lumina_next.nodes.adapter.lora.parts import UnreadFormat
-from lumina_next.tests.nodes.adapter.test_lora_config import W2, lora, write
+from lumina_next.nextdit.lora.files import read_lora
+from lumina_next.nextdit.lora.parts import UnreadFormat
+from lumina_next.tests.nextdit.lora.test_config import W2, lora, write
 
 OTHERS = ["OFT", "BOFT", "IA3", "VERA", "ADALORA", "HRA", "FOURIERFT", "LN_TUNING", "SOMETHING_NEW"]
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lumina_next.nodes.adapter.lora.convert import convert
-from lumina_next.nodes.adapter.lora.files import read_lora
-from lumina_next.nodes.adapter.lora.parts import WrongLora, change, kind_of
-from lumina_next.tests.nodes.adapter.test_lora_convert import SHAPES
+from lumina_next.nextdit.lora.convert import convert
+from lumina_next.nextdit.lora.files import read_lora
+from lumina_next.nextdit.lora.parts import WrongLora, change, kind_of
+from lumina_next.tests.nextdit.lora.test_convert import SHAPES
 
 WQ, W2 = "layers.1.attention.wq", "layers.0.feed_forward.w2"
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ....nextdit.keys import DIFFUSERS, FROM_DIFFUSERS, GATE
+from ..keys import DIFFUSERS, FROM_DIFFUSERS, GATE
 
 STOCK = "diffusion_model."
 DOTTED = (

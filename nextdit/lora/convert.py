@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ....nextdit.families import recognise
+from ..families import recognise
 from .config import AdapterConfig
 from .merge import Base, Entry, merge
 from .names import STOCK, Name, module_names
@@ -37,7 +37,10 @@ FAMILIES = (
     (r"down_blocks|up_blocks|input_blocks|output_blocks|mid_block", "Stable Diffusion 1, 2 or XL"),
     (r"joint_blocks|transformer_blocks", "SD3, PixArt, Qwen-Image or the like"),
     (r"(^|[._])blocks[._]\d+", "Wan, Lumina's Flag-DiT or the like"),
-    (r"self_attn|text_model|lora_te|text_encoder", "a text encoder: ComfyUI's own Load LoRA takes it, with the CLIP"),
+    (
+        r"self_attn|text_model|lora_te|text_encoder",
+        "a text encoder, which in ComfyUI its own Load LoRA takes with the CLIP",
+    ),
 )
 # A key that gives away a format that is not read → its name.
 PEFT_PREFIXES = (
@@ -229,7 +232,7 @@ def _nothing_matches(keys: list[str]) -> str:
     if not keys:
         return "it holds no tensors"
     if recognise(keys) is not None:
-        return "it is a whole model, not a LoRA; use Load Lumina-Next Model"
+        return "it is a whole model, not a LoRA; load it as the model"
     family = _named(FAMILIES, keys)
     return f"no key matches this model; its keys look like {family or 'no known LoRA'}: {_some(keys)}"
 

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig
-from lumina_next.nodes.adapter.lora.convert import convert
-from lumina_next.nodes.adapter.lora.files import read_lora
-from lumina_next.nodes.adapter.lora.parts import WrongLora
+from lumina_next.nextdit.lora.convert import convert
+from lumina_next.nextdit.lora.files import read_lora
+from lumina_next.nextdit.lora.parts import WrongLora
 
 CONFIG = NextDiTConfig(dim=32, n_layers=2, n_heads=4, n_kv_heads=2, text_dim=24, ffn_dim=48)
 
