@@ -73,7 +73,7 @@ class NextDiTConfig:
         if text_dim != self.text_dim:
             raise ValueError(
                 f"the text features are {text_dim} wide, but this Next-DiT takes {self.text_dim}; "
-                "load the text encoder that it was trained with (2048: Gemma-2B)"
+                "load the text encoder that it was trained with (2048: Gemma-2B, 128: the demo's)"
             )
 
 

@@ -23,6 +23,7 @@ PREFIXES = ("model.diffusion_model.", "diffusion_model.", "module.", "model.", "
 
 # Models that are easily taken for ours: a key that gives them away → what they are.
 RELATIVES = (
+    (r"[._]lora[._]?(up|down|A|B)\.", "a LoRA"),
     (r"noise_refiner\.|attention\.qkv\.weight$", "Lumina-Image-2.0 or Z-Image, which ComfyUI itself loads"),
     (r"eol_token$", "the Lumina-T2I Flag-DiT, which this version does not support"),
     (r"y_embedder\.embedding_table\.weight$", "a class-conditional Next-DiT, which this version does not support"),
@@ -31,7 +32,13 @@ RELATIVES = (
         "a Lumina audio model, which this version does not support",
     ),
     (r"model\.layers\.0\.self_attn\.q_proj\.weight$", "a language model"),
+    (r"^first_stage_model\.|^conditioner\.embedders\.", "a whole checkpoint of another model"),
     (r"decoder\.conv_out\.weight$", "a VAE"),
+    (r"text_model\.encoder\.layers\.0\.|encoder\.block\.0\.layer\.0\.", "a text encoder of other models"),
+    (
+        r"(^|\.)(input|double|joint|transformer|single)_blocks\.0\.",
+        "a model of another kind",
+    ),
 )
 
 

@@ -105,6 +105,12 @@ def read_weights(path: str | Path) -> StateDict:
     return weights
 
 
+def read_tensor(file: Path, key: str) -> Tensor:
+    """Load one tensor of a safetensors file. Raises FileNotFoundError, or ValueError on a damaged file."""
+    with _open(file) as opened:
+        return opened.get_tensor(key)
+
+
 def float_dtype(weights: Mapping[str, Tensor]) -> torch.dtype:
     """Return the floating dtype that holds most of the numbers. Raises ValueError if none does."""
     sizes: Counter[torch.dtype] = Counter()

@@ -48,7 +48,7 @@ def load_text_encoder(
     device: Any = "cpu",
     operations: Any = nn,
 ) -> TextEncoder:
-    """Load an LLM folder (Hugging Face layout, or a diffusers repository with text_encoder/ and tokenizer/).
+    """Load an LLM: a folder (Hugging Face, or diffusers with text_encoder/ and tokenizer/), or a file with all of it.
 
     The defaults are Lumina-Next's (reference code): Gemma-2B's second-to-last layer, BOS, no EOS, 256 tokens.
     Lumina-T2I's LLaMA wants `layer=-1, eos=True, mask_padding=False`. `dtype` None keeps the file's (fp8 becomes bf16).

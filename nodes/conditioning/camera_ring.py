@@ -1,5 +1,7 @@
 from comfy_api.latest import io
 
+from ..adapter.host.progress import tell
+from ..adapter.host.schema import schema
 from ..drawing.cameras import azimuth_text, ring
 
 DIRECTIONS = ["counter-clockwise", "clockwise"]
@@ -8,12 +10,16 @@ DIRECTIONS = ["counter-clockwise", "clockwise"]
 class CameraRing(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextCameraRing",
             display_name="Camera Ring",
-            category="Lumina-Next/conditioning",
+            category="Lumina-Next/multi-view",
             description="Evenly spaced cameras around an object, for Multi-View Conditioning. All look down from "
             "the elevation that the checkpoint was trained at: 20° for the one in the box.",
+            search_aliases=(
+                "turntable, orbit, camera, cameras, azimuth, 360, ring of cameras, camera path, "
+                "camera trajectory, 转台, 环绕, 相机, 环拍, ターンテーブル, カメラ, 周回"
+            ).split(", "),
             inputs=[
                 io.Int.Input(
                     "views",
@@ -56,4 +62,5 @@ class CameraRing(io.ComfyNode):
     @classmethod
     def execute(cls, views: int, first_azimuth: float, direction: str, span: float) -> io.NodeOutput:
         azimuths = ring(views, first_azimuth, span, direction == "clockwise")
+        tell(azimuth_text(azimuths))
         return io.NodeOutput(azimuth_text(azimuths), views)

@@ -1,5 +1,7 @@
 from comfy_api.latest import io
 
+from ..adapter.host.progress import tell
+from ..adapter.host.schema import schema
 from ..adapter.models import views
 from ..drawing import cameras
 
@@ -9,12 +11,17 @@ RING_OF_8 = cameras.azimuth_text(cameras.ring(8))
 class MultiView(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextMultiView",
             display_name="Multi-View Conditioning",
-            category="Lumina-Next/conditioning",
+            category="Lumina-Next/multi-view",
             description="Several views of one object in one sampling run, from text, one image or both. The views are "
             "the batch: VAE Decode gives them in the order of the azimuths. For multi-view Lumina-Next checkpoints.",
+            search_aliases=(
+                "novel view, novel views, multiview, multi view, image to views, views, turntable, orbit, "
+                "zero123, 3d, character sheet, view synthesis, 多视图, 多视角, 新视角, 多視角, 三视图, "
+                "マルチビュー, 新規視点, 多視点"
+            ).split(", "),
             inputs=[
                 io.Conditioning.Input("positive", tooltip="What the object is. Empty leaves it to the image."),
                 io.Conditioning.Input(
@@ -81,6 +88,7 @@ class MultiView(io.ComfyNode):
     ) -> io.NodeOutput:
         angles = cameras.parse_azimuths(azimuths)
         seen = None if image is None else views.encode_image(image, vae, batch_size, width, height)
+        tell(f"{len(angles)} views of {width} × {height} a set, a batch of {len(angles) * batch_size}")
         return io.NodeOutput(
             views.with_views(positive, angles, seen),
             views.with_views(negative, angles, seen),

@@ -1,5 +1,6 @@
 from comfy_api.latest import io
 
+from ..adapter.host.schema import ADVANCED, schema
 from ..adapter.patches import regions
 
 MATHS = ["normalised", "reference"]
@@ -8,12 +9,17 @@ MATHS = ["normalised", "reference"]
 class RegionalPrompt(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextRegionalPrompt",
             display_name="Regional Prompt",
             category="Lumina-Next/conditioning",
             description="Adds a prompt that only a part of the picture attends to, in one pass of the model: the parts "
             "still see each other. Chain one node a region. Only Lumina-Next models take it; others say so.",
+            search_aliases=(
+                "area prompt, regional, region, regions, area conditioning, prompt by area, "
+                "attention couple, attention mask, compositional, composition, multiple prompts, "
+                "latent couple, 区域, 分区提示词, 局部提示词, 區域提示詞, 領域指定, 部分プロンプト"
+            ).split(", "),
             inputs=[
                 io.Conditioning.Input(
                     "conditioning",
@@ -53,6 +59,7 @@ class RegionalPrompt(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.001,
+                    **ADVANCED,
                     tooltip="Fraction of the sampling after which the region acts. Until then the global prompt has "
                     "its place.",
                 ),
@@ -62,12 +69,14 @@ class RegionalPrompt(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.001,
+                    **ADVANCED,
                     tooltip="Fraction of the sampling after which the region no longer acts.",
                 ),
                 io.Combo.Input(
                     "maths",
                     options=MATHS,
                     default=MATHS[0],
+                    **ADVANCED,
                     tooltip="normalised: overlaps share, uncovered places follow the global prompt. reference: as in "
                     "the official compositional demo, with hard edges, overlaps that add up, and no attention to the "
                     "global prompt.",

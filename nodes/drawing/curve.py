@@ -17,7 +17,7 @@ def draw_sigmas(sigmas: torch.Tensor, title: str) -> torch.Tensor:
     if values:
         picture = _curve(picture, values)
     picture = picture.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-    _labels(ImageDraw.Draw(picture), max(len(values) - 1, 0), title)
+    _labels(ImageDraw.Draw(picture), values, title)
     return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255.0)[None]
 
 
@@ -46,8 +46,18 @@ def _curve(picture: Image.Image, values: list[float]) -> Image.Image:
     return picture
 
 
-def _labels(draw: ImageDraw.ImageDraw, steps: int, title: str) -> None:
-    font = ImageFont.load_default()
+def in_words(values: list[float]) -> str:
+    """Say what sigmas mean: how noisy the picture is after half of the steps, where they could be spread evenly."""
+    steps = len(values) - 1
+    if steps < 1:
+        return "denoise 0: no steps, the latent stays as it is"
+    if steps == 1:
+        return f"1 step from {values[0]:.0%} noise to the image"
+    return f"{steps} steps from {values[0]:.0%} noise; after half of them {values[steps // 2]:.0%} is left"
+
+
+def _labels(draw: ImageDraw.ImageDraw, values: list[float], title: str) -> None:
+    font, steps = ImageFont.load_default(), max(len(values) - 1, 0)
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     draw.text((LEFT, 6), title, fill=TEXT, font=font)
     for sigma in (0.0, 0.5, 1.0):
@@ -56,5 +66,5 @@ def _labels(draw: ImageDraw.ImageDraw, steps: int, title: str) -> None:
         draw.text((LEFT - 6 - draw.textlength(text, font=font), y - 6), text, fill=TEXT, font=font)
     draw.text((LEFT, bottom + 5), "0", fill=TEXT, font=font)
     draw.text((right - draw.textlength(str(steps), font=font), bottom + 5), str(steps), fill=TEXT, font=font)
-    axes = "sigma over steps" if steps else "denoise 0: no steps"
+    axes = in_words(values)
     draw.text(((LEFT + right - draw.textlength(axes, font=font)) / 2, bottom + 16), axes, fill=TEXT, font=font)

@@ -15,7 +15,8 @@ WIDTH, HEIGHT = 360, 250
 LEFT, TOP, RIGHT, BOTTOM = 36, 46, 14, 34
 TIMES = (0.0, 0.5, 1.0)
 SHADES = (LINE, "#b39df3", DOT)
-OTHERS = "#5a606c"
+OTHERS, FAINT_TEXT = "#5a606c", "#8a909c"
+ENDS = {0.0: " (noise)", 1.0: " (image)"}
 
 
 class Plot:
@@ -93,7 +94,7 @@ def _labels(draw: ImageDraw.ImageDraw, plot: Plot, tokens: tuple[int, int], note
     x = float(LEFT)
     shaded = _shaded(scaling.method)
     for t, colour in shaded:
-        text = f"t = {t:g}" if len(shaded) > 1 else "this method"
+        text = f"t = {t:g}{ENDS.get(t, '')}" if len(shaded) > 1 else "this method"
         draw.text((x, 27), text, fill=colour, font=font)
         x += draw.textlength(text, font=font) + 12
     draw.text((x, 27), "other methods", fill=OTHERS, font=font)
@@ -103,5 +104,17 @@ def _labels(draw: ImageDraw.ImageDraw, plot: Plot, tokens: tuple[int, int], note
     for wave in plot.ticks():
         text, x = f"{wave:g}", plot.at(wave, 1.0)[0] / SMOOTH
         draw.text((x - draw.textlength(text, font=font) / 2, HEIGHT - BOTTOM + 4), text, fill=TEXT, font=font)
-    axes = "times longer, over wavelength in training in tokens"
-    draw.text((LEFT, HEIGHT - BOTTOM + 17), axes, fill=TEXT, font=font)
+    _in_words(draw, plot, font)
+
+
+def _in_words(draw: ImageDraw.ImageDraw, plot: Plot, font) -> None:
+    """Write what the ends of both axes mean for the picture: where on the curve it repeats, where it blurs."""
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+    draw.text((LEFT, bottom + 17), "fine detail", fill=TEXT, font=font)
+    middle, end = "waves in tokens", "overall layout"
+    draw.text(((LEFT + right - draw.textlength(middle, font=font)) / 2, bottom + 17), middle, fill=TEXT, font=font)
+    draw.text((right - draw.textlength(end, font=font), bottom + 17), end, fill=TEXT, font=font)
+    if plot.largest > 1:
+        same = "as in training"
+        draw.text((LEFT + 4, TOP + 2), "stretched to the larger picture", fill=FAINT_TEXT, font=font)
+        draw.text((right - draw.textlength(same, font=font) - 4, bottom - 14), same, fill=FAINT_TEXT, font=font)

@@ -1,17 +1,22 @@
 from comfy_api.latest import io
 
+from ..adapter.host.progress import tell
+from ..adapter.host.schema import ADVANCED, schema
 from ..adapter.lora import apply as lora
 
 
 class LoadLora(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextLoadLora",
             display_name="Load Lumina-Next LoRA",
             category="Lumina-Next/loaders",
             description="Load a LoRA for Lumina-Next in any naming: ComfyUI, kohya, PEFT, diffusers or the reference "
             "code. Says what does not fit, which the stock loader skips without a word.",
+            search_aliases=(
+                "lora, lora loader, load lora, dora, loha, lokr, lycoris, peft, adapter, 微调, LoRA 加载, LoRA 読み込み"
+            ).split(", "),
             inputs=[
                 io.Model.Input("model", tooltip="A Lumina-Next model."),
                 io.Combo.Input(
@@ -31,6 +36,7 @@ class LoadLora(io.ComfyNode):
                     "unmatched",
                     options=["error", "skip"],
                     default="error",
+                    **ADVANCED,
                     tooltip="Keys of the file that this model has no weight for. error: stop and name them. skip: load "
                     "the rest, and name them in the report and the log.",
                 ),
@@ -49,4 +55,5 @@ class LoadLora(io.ComfyNode):
     @classmethod
     def execute(cls, model, lora_name: str, strength: float, unmatched: str) -> io.NodeOutput:
         loaded = lora.load(model, lora.find(lora_name), keep_unmatched=unmatched == "skip")
+        tell(loaded.report())
         return io.NodeOutput(lora.apply(model, loaded, strength), loaded.weights, loaded.report())

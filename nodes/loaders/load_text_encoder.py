@@ -1,5 +1,7 @@
 from comfy_api.latest import io
 
+from ..adapter.host.schema import ADVANCED, schema
+from ..adapter.models.demo import demo_first
 from ..adapter.text.clip import WEIGHT_DTYPES, load_clip
 from ..adapter.text.folders import llm_fingerprint, llm_folder, llm_folders
 
@@ -7,25 +9,31 @@ from ..adapter.text.folders import llm_fingerprint, llm_folder, llm_folders
 class LoadTextEncoder(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextLoadTextEncoder",
-            display_name="Load LLM Text Encoder",
+            display_name="Load LLM Text Encoder (Gemma)",
             category="Lumina-Next/loaders",
             description="Loads a language model folder (Gemma-2B for Lumina-Next; LLaMA, Qwen, InternLM) as CLIP, "
             "for CLIP Text Encode and the conditioning nodes.",
+            search_aliases=(
+                "gemma, llama, llm, qwen, internlm, mistral, language model, load clip, clip loader, "
+                "text encoder, text encoder loader, 大语言模型, 语言模型, 文本编码器, 文字編碼器, "
+                "大規模言語モデル, テキストエンコーダ"
+            ).split(", "),
             inputs=[
                 io.Combo.Input(
                     "text_encoder",
-                    options=list(llm_folders()),
+                    options=demo_first(list(llm_folders())),
                     tooltip="A folder with config.json, tokenizer and weights in models/text_encoders or models/LLM, "
-                    "or a diffusers repository there or in models/diffusers, or a file saved by CLIPSave. "
-                    "lumina-next-demo comes with the pack, for its demo model.",
+                    "or a diffusers repository there or in models/diffusers, or one file with the tokenizer inside "
+                    "(CLIPSave's too). lumina-next-demo comes with the pack, for its demo model.",
                 ),
                 io.Int.Input(
                     "layer",
                     default=-2,
                     min=-128,
                     max=-1,
+                    **ADVANCED,
                     tooltip="Hidden layer whose states are the text features, counted from the end. Lumina-Next was "
                     "trained on -2; -1 is the last layer after the final norm.",
                 ),
@@ -34,13 +42,15 @@ class LoadTextEncoder(io.ComfyNode):
                     default=256,
                     min=2,
                     max=32768,
-                    tooltip="Longer prompts are cut to this many tokens, start token included; the log says how many "
-                    "were cut. Lumina-Next was trained with 256.",
+                    **ADVANCED,
+                    tooltip="Longer prompts are cut to this many tokens, start token included; the log and CLIP Text "
+                    "Encode say how many were cut. Lumina-Next was trained with 256.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
                     options=list(WEIGHT_DTYPES),
                     default="default",
+                    **ADVANCED,
                     tooltip="Precision in which the weights are kept. default: as in the file. fp8 halves the memory "
                     "of bf16 weights; embedding and norms stay as they are. Computation is in fp32 either way.",
                 ),
@@ -48,6 +58,7 @@ class LoadTextEncoder(io.ComfyNode):
                     "device",
                     options=["default", "cpu"],
                     default="default",
+                    **ADVANCED,
                     tooltip="cpu keeps the text encoder off the GPU: slower to encode, no VRAM used.",
                 ),
             ],

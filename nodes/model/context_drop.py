@@ -1,6 +1,8 @@
 from comfy_api.latest import io
 
 from ...nextdit.context_drop import FADES, ContextDrop
+from ..adapter.host.progress import tell
+from ..adapter.host.schema import ADVANCED, schema
 from ..adapter.patches import context_drop
 
 POOLING = ["after_rope", "before_rope"]
@@ -9,13 +11,18 @@ POOLING = ["after_rope", "before_rope"]
 class DropContext(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextContextDrop",
             display_name="Context Drop",
-            category="Lumina-Next/model",
+            category="Lumina-Next/model patches",
             description="Faster sampling of large images: self-attention looks at averaged image keys and values while "
             "there is more noise than image. For Lumina-Next, Lumina-Image-2.0, Z-Image and Ming-Image. Text and "
             "reference images are never averaged.",
+            search_aliases=(
+                "token merge, token merging, ToMe, tomesd, hypertile, faster, faster sampling, speed up, "
+                "acceleration, sparse attention, attention pooling, kv downsampling, 加速, 提速, 令牌合并, "
+                "高速化"
+            ).split(", "),
             inputs=[
                 io.Model.Input("model", tooltip="A Lumina-Next, Lumina-Image-2.0, Z-Image or Ming-Image model."),
                 io.Int.Input(
@@ -37,6 +44,7 @@ class DropContext(io.ComfyNode):
                     "pooling",
                     options=POOLING,
                     default=POOLING[0],
+                    **ADVANCED,
                     tooltip="Average keys after their rotation by RoPE, as the released code does, or before it. "
                     "Before works with Lumina-Next only.",
                 ),
@@ -46,6 +54,7 @@ class DropContext(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
+                    **ADVANCED,
                     tooltip="Fraction of the sampling after which dropping begins.",
                 ),
                 io.Float.Input(
@@ -54,6 +63,7 @@ class DropContext(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
+                    **ADVANCED,
                     tooltip="Fraction of the sampling after which dropping ends.",
                 ),
             ],
@@ -64,5 +74,7 @@ class DropContext(io.ComfyNode):
     def execute(
         cls, model, window: int, fade: str, pooling: str, start_percent: float, end_percent: float
     ) -> io.NodeOutput:
+        kept = "nothing is dropped" if window == 1 else f"{1 - 1 / window**2:.0%} of image keys and values are dropped"
+        tell(kept if window == 1 or fade == "none" else f"{kept} in pure noise, none at the end")
         drop = ContextDrop(window, fade, before_rope=pooling == "before_rope")
         return io.NodeOutput(context_drop.drop_context(model, drop, start_percent, end_percent))

@@ -2,6 +2,7 @@ from comfy_api.latest import io, ui
 
 from ...nextdit.layers.rope_scaling import DEFAULT, METHODS
 from ..adapter.host.inputs import choice, chosen, parameter_inputs
+from ..adapter.host.schema import schema
 from ..adapter.patches import scaled_rope
 
 METHOD = (
@@ -20,13 +21,19 @@ def _method_inputs() -> dict[str, list[io.Input]]:
 class ScaledRope(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextScaledRope",
             display_name="Scaled RoPE",
-            category="Lumina-Next/model",
+            category="Lumina-Next/model patches",
             description="Images larger than a model was trained on: scales its position embedding (RoPE) by the size "
             "of the latent being sampled. For Lumina-Next, Lumina-Image-2.0, Z-Image and Ming-Image. Within the sizes "
             "that a model is native to it changes nothing, and says so.",
+            search_aliases=(
+                "DyPE, NTK, YaRN, RoPE, high resolution, high res, hires, higher resolution, larger images, "
+                "upscale, 2K, 4K, extrapolation, interpolation, position interpolation, position embedding, "
+                "rotary, rotary embedding, ultra high resolution, panorama, 高分辨率, 超分辨率, 大图, "
+                "高解析度, 高解像度, 位置编码, 位置エンコーディング, パノラマ"
+            ).split(", "),
             inputs=[
                 io.Model.Input("model", tooltip="A Lumina-Next, Lumina-Image-2.0, Z-Image or Ming-Image model."),
                 *choice("method", _method_inputs(), tooltip=METHOD),
@@ -60,6 +67,7 @@ class ScaledRope(io.ComfyNode):
                     "Sampling always uses the size of the latent it gets.",
                 ),
             ],
+            is_output_node=True,  # runs without a sampler, to be looked at
             outputs=[io.Model.Output(tooltip="The model with this scaling, for any sampler or further patch.")],
         )
 

@@ -2,6 +2,7 @@ from comfy_api.latest import io
 
 from ...samplers import ADAPTIVE, METHODS
 from ..adapter.host.inputs import choice, chosen, parameter_inputs
+from ..adapter.host.schema import schema
 from ..adapter.sampling import solvers
 
 # midpoint first: the first entry is what a new node shows.
@@ -20,11 +21,16 @@ class FlowSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         costs = ", ".join(f"{name} {METHODS[name].stages}" for name in NAMES)
-        return io.Schema(
+        return schema(
             node_id="LuminaNextFlowSampler",
             display_name="Flow Sampler",
             category="Lumina-Next/sampling",
             description="Runge-Kutta solvers for flow models (Lumina, SD3, Flux and the like).",
+            search_aliases=(
+                "midpoint, solver, ode solver, runge kutta, rk4, heun, ralston, dopri5, adaptive step, "
+                "few steps, fewer steps, flow matching sampler, 采样器, 求解器, 中点法, 採樣器, サンプラー, "
+                "ソルバー"
+            ).split(", "),
             inputs=choice(
                 "method",
                 {name: [] for name in NAMES} | {ADAPTIVE.name: _tolerances()},

@@ -2,6 +2,7 @@ from comfy_api.latest import io, ui
 
 from ...samplers import SCHEDULES
 from ..adapter.host.inputs import choice, chosen, parameter_inputs
+from ..adapter.host.schema import schema
 from ..adapter.sampling.schedules import schedule_sigmas
 from ..drawing import curve
 
@@ -12,11 +13,16 @@ class FlowSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         kinds = " ".join(f"{s.name.capitalize()}: {s.tooltip}" for s in SCHEDULES.values())
-        return io.Schema(
+        return schema(
             node_id="LuminaNextFlowSchedule",
             display_name="Flow Schedule",
             category="Lumina-Next/sampling",
             description="Sigmas for flow models: uniform, rational or sigmoid in time. Shows the curve.",
+            search_aliases=(
+                "sigmas, sigma, scheduler, schedule, noise schedule, timesteps, time shift, shift, "
+                "flow matching, rational, sigmoid, uniform, denoise, 调度器, 噪声调度, 排程, スケジューラ, "
+                "シグマ"
+            ).split(", "),
             inputs=[
                 *choice(
                     "schedule",
@@ -34,6 +40,7 @@ class FlowSchedule(io.ComfyNode):
                     "The number of steps stays the same.",
                 ),
             ],
+            is_output_node=True,  # runs alone, to be looked at
             outputs=[io.Sigmas.Output(tooltip="For SamplerCustom and SamplerCustomAdvanced.")],
         )
 

@@ -1,5 +1,6 @@
 from comfy_api.latest import io
 
+from ..adapter.host.schema import schema
 from ..adapter.sampling import anagram
 
 SLOTS = {1: "identity", 2: "rotate_180", 3: "flip_horizontal", 4: "rotate_90"}
@@ -26,12 +27,16 @@ class VisualAnagram(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         slots = [_slot(number, view) for number, view in SLOTS.items()]
-        return io.Schema(
+        return schema(
             node_id="LuminaNextVisualAnagram",
             display_name="Visual Anagram",
             category="Lumina-Next/sampling",
             description="One picture that shows something else when it is flipped or turned: predicts it from every "
             "view with that view's prompt and averages. For any flow model and SamplerCustomAdvanced.",
+            search_aliases=(
+                "illusion, optical illusion, anagram, ambigram, flip, upside down, rotate, "
+                "multi-view illusion, 错觉, 视错觉, 双关图, 翻转, 錯覺, 錯視, だまし絵"
+            ).split(", "),
             inputs=[
                 io.Model.Input("model", tooltip="Any text-to-image flow model, with its LoRAs and patches."),
                 *(conditioning for conditioning, _ in slots),

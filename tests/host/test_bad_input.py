@@ -24,6 +24,7 @@ def still_works(client):
 def error_of(client, graph) -> str:
     run = client.run(graph)
     assert run.status == "error"
+    assert "." not in run.error_class, "ComfyUI shows the path of a class that is not a builtin"
     return run.error
 
 
@@ -129,8 +130,31 @@ def test_broken_file(server, client, kind):
 
 def test_a_prompt_of_thousands_of_words_is_cut_not_refused(server, client):
     graph = TextToImage(prompt="fox " * 4000)
-    assert client.run(graph.show(graph.sample(steps=STEPS))).status == "success"
-    assert re.search(r"last \d+ of the prompt's \d+ tokens were cut", server.log(60))
+    run = client.run(graph.show(graph.sample(steps=STEPS)))
+    assert run.status == "success"
+    told = r"prompt cut by \d+ of \d+ tokens: raise max_tokens"
+    assert re.search(told, server.log(60))
+    assert re.match(told, run.texts[graph.positive[0]][0]), "the node that encodes says so too"
+
+
+def test_a_vae_for_other_latents_is_named_before_any_step(official_files, client):
+    graph = TextToImage()
+    graph.vae = graph.add("VAELoader", vae_name="sdxl_vae.safetensors")
+    enlarged = graph.add("LatentUpscaleBy", samples=graph.sample(seed=31), upscale_method="bilinear", scale_by=2.0)
+    run = client.run(graph.show(enlarged))
+    assert run.error.startswith(
+        "VAE Decode has the VAE sdxl_vae.safetensors, for latents of 4 channels, but this model's have 3: choose "
+        "pixel_space in Load VAE"
+    )
+    assert run.error_class == "ValueError" and run.steps("7") == []
+
+
+def test_pixels_behind_a_model_with_latents_are_refused_too(official_files, client):
+    graph = TextToImage("consolidated.00-of-01.safetensors")
+    graph.clip = graph.load_text_encoder("gemma-2b")
+    graph.positive = graph.negative = graph.encode("a fox")
+    message = error_of(client, graph.show(graph.sample()))
+    assert "pixel_space, for latents of 3 channels, but this model's have 4: choose an SDXL VAE" in message
 
 
 @pytest.mark.parametrize("prompt", ["", "🦊💤❄️", "ثعلب أحمر في الثلج", "שועל אדום בשלג", "\x00\u200b\ufeff"])

@@ -31,6 +31,11 @@ def nodes(server) -> dict:
     return {k: v for k, v in server.get("/object_info").items() if k.startswith("LuminaNext")}
 
 
+def shown(node: dict) -> list[dict]:
+    """The inputs that people see: output nodes have hidden ones too, which hold the prompt."""
+    return [inputs for section, inputs in node["input"].items() if section != "hidden"]
+
+
 def test_every_node_is_registered(nodes):
     assert NODES <= set(nodes)
 
@@ -39,7 +44,7 @@ def test_every_node_can_be_found_and_is_explained(nodes):
     for name, node in nodes.items():
         assert node["category"].startswith("Lumina-Next"), name
         assert node["description"], name
-        for section in node["input"].values():
+        for section in shown(node):
             for argument, (_, *options) in section.items():
                 assert options and options[0].get("tooltip"), f"{name}.{argument} has no tooltip"
 
@@ -48,7 +53,7 @@ def test_the_inputs_of_each_choice_are_explained_too(nodes):
     choices = [
         (f"{name}.{argument}.{option['key']}", option["inputs"])
         for name, node in nodes.items()
-        for section in node["input"].values()
+        for section in shown(node)
         for argument, (kind, *options) in section.items()
         if kind == "COMFY_DYNAMICCOMBO_V3"
         for option in options[0]["options"]
@@ -73,7 +78,7 @@ def test_every_input_has_a_name_and_a_tooltip_in_every_language(server, nodes):
         strings = translations[language]["nodeDefs"]
         for name, node in nodes.items():
             assert strings[name]["display_name"] and strings[name]["description"], (language, name)
-            for section in node["input"].values():
+            for section in shown(node):
                 for argument in section:
                     assert strings[name]["inputs"][argument]["tooltip"], (language, name, argument)
 

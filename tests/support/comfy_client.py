@@ -12,7 +12,7 @@ import aiohttp
 import numpy as np
 from PIL import Image
 
-PREVIEW, PREVIEW_WITH_METADATA = 1, 4
+PREVIEW, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
 ENDINGS = {"execution_success": "success", "execution_error": "error", "execution_interrupted": "interrupted"}
 RUN_SECONDS = 120
 
@@ -35,7 +35,9 @@ class Run:
     received: list[float] = field(default_factory=list)  # when each event arrived, in seconds of perf_counter
     previews: list[Image.Image] = field(default_factory=list)
     outputs: dict = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)  # what nodes said, by node id
     error: str = ""
+    error_class: str = ""
 
     def of(self, kind: str) -> list[dict]:
         return [data for name, data in self.events if name == kind]
@@ -101,6 +103,8 @@ class ComfyClient:
             if message.type is aiohttp.WSMsgType.BINARY:
                 if current is not None and (frame := decode_preview(message.data)) is not None:
                     current.previews.append(frame)
+                elif current is not None and (said := decode_text(message.data)) is not None:
+                    current.texts.setdefault(said[0], []).append(said[1])
                 continue
             if message.type is not aiohttp.WSMsgType.TEXT:
                 raise ConnectionError(f"the server closed the websocket: {message}")
@@ -114,6 +118,7 @@ class ComfyClient:
             run.received.append(time.perf_counter())
             run.status = ENDINGS.get(kind, run.status)
             run.error = data.get("exception_message", run.error)
+            run.error_class = data.get("exception_type", run.error_class)
             seen += kind == "progress"
             if interrupt_after is not None and seen >= interrupt_after:
                 interrupt_after = None
@@ -139,6 +144,12 @@ class ComfyClient:
         async with self._session.get("/view", params=image) as answer:
             answer.raise_for_status()
             return np.asarray(Image.open(io.BytesIO(await answer.read())).convert("RGB"))
+
+
+def decode_text(message: bytes) -> tuple[str, str] | None:
+    """The node and the text in a binary websocket message, or None where it carries something else."""
+    kind, length = struct.unpack(">II", message[:8])
+    return (message[8 : 8 + length].decode(), message[8 + length :].decode()) if kind == TEXT else None
 
 
 def decode_preview(message: bytes) -> Image.Image | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...text_files import read_json
+from .single_file import config_of
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "qwen.tiktoken", "vocab.json")
 WEIGHT_FILES = (
@@ -17,7 +18,10 @@ WEIGHT_FILES = (
 
 @dataclass(frozen=True)
 class LLMFolder:
-    """What was found in a folder: the model's config, its weight file (or shard index), its tokenizer's folder."""
+    """What was found in a folder: the model's config, its weight file (or shard index), its tokenizer's folder.
+
+    In a single file all of them are that file.
+    """
 
     path: Path
     config: dict[str, Any]
@@ -26,11 +30,13 @@ class LLMFolder:
 
 
 def find_llm(folder: str | Path) -> LLMFolder:
-    """Find config, weights and tokenizer of an LLM in Hugging Face layout, or of a diffusers repository's text encoder.
+    """Find config, weights and tokenizer of an LLM: in Hugging Face layout, in a diffusers repository, or in one file.
 
-    Raises FileNotFoundError naming what is missing.
+    Raises FileNotFoundError naming what is missing, and ValueError for a file that does not hold all three.
     """
     path = Path(folder)
+    if path.is_file():
+        return LLMFolder(path, config_of(path), path, path)
     if not path.is_dir():
         raise FileNotFoundError(
             f"the folder {path} does not exist; it may have been moved or deleted since it was listed"

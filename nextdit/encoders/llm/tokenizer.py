@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from ...text_files import read_json, read_text
+from ...text_files import decode, read_json, read_text
 from .sentencepiece import SentencePieceTokenizer, is_sentencepiece
+from .single_file import read_tokenizer
 from .tiktoken import END, QWEN_FILE, read_qwen_tokenizer
 
 PARTS = (
@@ -106,12 +107,28 @@ def parse_tokenizer(source: str) -> Any:
 def load_tokenizer(
     folder: Path, config: dict[str, Any], *, max_tokens: int = 256, eos: bool = False
 ) -> PromptTokenizer:
-    """Read the tokenizer of an LLM folder; `config` is the model's, which has the special ids as a last resort."""
+    """Read the tokenizer of an LLM folder or file; `config` is the model's, for special ids as a last resort."""
     try:
+        if folder.is_file():
+            tokenizer, special = _from_file(folder, config)
+            return PromptTokenizer(tokenizer, special, max_tokens=max_tokens, eos=eos)
         tokenizer = _read(folder)
         return PromptTokenizer(tokenizer, _special_tokens(folder, config, tokenizer), max_tokens=max_tokens, eos=eos)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
+
+
+def _from_file(file: Path, config: dict[str, Any]) -> tuple[Any, SpecialTokens]:
+    """Read the tokenizer inside a single file, and its special tokens as it or the config has them."""
+    name, content = read_tokenizer(file)
+    tokenizer = SentencePieceTokenizer(content) if name == "spiece_model" else parse_tokenizer(decode(content, name))
+
+    def find(kind: str) -> int | None:
+        number = config.get(f"{kind}_token_id", tokenizer.token_to_id(f"<{kind}>"))
+        return next(iter(number), None) if isinstance(number, list) else number
+
+    bos, eos, pad = find("bos"), find("eos"), find("pad")
+    return tokenizer, SpecialTokens(bos, eos, pad if pad is not None else eos or 0)
 
 
 def _read(folder: Path) -> Any:

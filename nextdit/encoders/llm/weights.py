@@ -11,7 +11,8 @@ from torch import nn
 from ...files import FLOATS_OF_8_BITS, StateDict, float_dtype
 
 # Keys that causal-LM checkpoints have and a text encoder does not need: the head, and rotary tables of old releases.
-IGNORED = re.compile(r"(^|\.)((lm_head|embed_out)\.|rotary_emb\.inv_freq$)")
+# Files of ComfyUI's kind have the tokenizer among them.
+IGNORED = re.compile(r"(^|\.)((lm_head|embed_out)\.|(rotary_emb\.inv_freq|spiece_model|tokenizer_json)$)")
 
 
 def without_head(weights: StateDict, prefix: str) -> StateDict:

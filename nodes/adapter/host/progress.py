@@ -11,6 +11,11 @@ def running_node() -> str | None:
     return None if context is None else context.node_id
 
 
+def tell(text: str) -> None:
+    """Show a text on the node that is being executed."""
+    say(running_node(), text)
+
+
 def say(node: str | None, text: str) -> None:
     """Show a text on a node; does nothing without one, and where ComfyUI has no such texts."""
     if node is None:

@@ -13,12 +13,15 @@ from ....nextdit.checkpoint import check_keys
 from ....nextdit.families import recognised
 from ....nextdit.family import Family
 from ....nextdit.train_size import METADATA_KEY
+from ..host.decoding import check_decoders
+from . import sizes
 from .network import OwnNetwork
+from .pixels import Pixels
 
 LATENT_FORMATS = {
     4: comfy.latent_formats.SDXL,
     16: comfy.latent_formats.Flux,
-    3: comfy.latent_formats.ChromaRadiance,  # pixels as they are
+    3: comfy.latent_formats.ChromaRadiance,  # pixels as they are; Pixels where the sizes of training are known
 }
 
 
@@ -52,7 +55,11 @@ class OwnModel(comfy.model_base.BaseModel):
         self.diffusion_model.config.check_text(features.shape[-1])
 
     def extra_conds(self, **kwargs) -> dict:
-        self.diffusion_model.config.check_latent(kwargs["noise"].shape)  # an empty latent meets no other check
+        noise = kwargs["noise"]
+        self.diffusion_model.config.check_latent(noise.shape)  # an empty latent meets no other check
+        check_decoders(noise.shape[1])
+        if kwargs.get("prompt_type") == "positive" and not kwargs.get("area"):  # once a run, of the whole picture
+            sizes.tell(self, noise)
         return super().extra_conds(**kwargs)
 
     def process_latent_in(self, latent: Tensor) -> Tensor:
@@ -95,6 +102,9 @@ class OwnConfig(comfy.supported_models_base.BASE):
     def __init__(self, unet_config: dict):
         self.latent_format = LATENT_FORMATS[unet_config["in_channels"]]
         super().__init__(unet_config)
+        if unet_config["in_channels"] == 3:
+            tokens, patch_size = unet_config.get(METADATA_KEY), unet_config["patch_size"]
+            self.latent_format = Pixels(tokens and tokens * patch_size, patch_size)
         self.memory_usage_factor = memory_usage_factor(unet_config)
 
     def architecture(self) -> Any:

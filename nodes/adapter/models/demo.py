@@ -5,6 +5,8 @@ from pathlib import Path
 import folder_paths
 
 DEMO = Path(__file__).resolve().parents[3] / "demo"
+MODEL, TEXT_ENCODER = "lumina-next-demo.safetensors", "lumina-next-demo"
+MULTIVIEW = "lumina-next-demo-multiview.safetensors"
 
 
 def register_folders() -> None:
@@ -13,3 +15,11 @@ def register_folders() -> None:
     folder_paths.add_model_folder_path("LLM", str(Path(folder_paths.models_dir) / "LLM"))
     # not as "text_encoders": core's CLIP loaders would list the single files, which they cannot use
     folder_paths.add_model_folder_path("LLM", str(DEMO / "text_encoders"))
+
+
+def demo_first(names: list[str]) -> list[str]:
+    """Return names with those of the demo in front: new loaders open on their first entry, and these two fit together.
+
+    The multi-view demo stays where it is, since it needs a conditioning of its own.
+    """
+    return sorted(names, key=lambda name: name not in (MODEL, TEXT_ENCODER))

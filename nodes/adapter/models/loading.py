@@ -8,8 +8,11 @@ import torch
 from ....nextdit.families import explain, recognise, relative
 from ....nextdit.files import network_file, read_header
 from ....nextdit.quantised import markers
+from ..host.decoding import fitting
 from ..host.listing import file_names, find_file, folders, not_found, roots
 from ..host.reading import read
+from .demo import demo_first
+from .train_size import native_size_of, token_pixels
 
 WEIGHT_DTYPES: dict[str, dict] = {
     "default": {},
@@ -23,8 +26,11 @@ OTHER_REPOSITORIES = ("model_index.json", "unet", "vae", "text_encoder", "tokeni
 
 
 def model_names() -> list[str]:
-    """List what the loader can open: files under diffusion_models, downloaded repositories there or under diffusers."""
-    return list(dict.fromkeys([*file_names("diffusion_models"), *_repositories()]))
+    """List what the loader can open: files under diffusion_models, downloaded repositories there or under diffusers.
+
+    The demo is first.
+    """
+    return demo_first(list(dict.fromkeys([*file_names("diffusion_models"), *_repositories()])))
 
 
 def find(name: str) -> Path:
@@ -42,6 +48,10 @@ ELSEWHERE = {
     "Lumina-Image-2.0 or Z-Image, which ComfyUI itself loads": "use Load Diffusion Model",
     "a language model": "use Load LLM Text Encoder",
     "a VAE": "use Load VAE",
+    "a LoRA": "use Load Lumina-Next LoRA, behind this node",
+    "a text encoder of other models": "use Load CLIP",
+    "a whole checkpoint of another model": "use Load Checkpoint",
+    "a model of another kind": "use Load Diffusion Model",
 }
 
 
@@ -51,7 +61,7 @@ def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool 
     header = read_header(file)
     if recognise(header) is None:
         where = ELSEWHERE.get(relative(header) or "")
-        raise ValueError(f"{file}: {explain(header)}{f': {where}' if where else ''}")
+        raise ValueError(f"{file} is {explain(header)}{f': {where}' if where else ''}")
     weights, metadata = read(file)
     try:
         for part in metadata:
@@ -66,6 +76,18 @@ def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool 
     # how ComfyUI makes this model anew, for torch.compile, LoRA hooks and further GPUs
     patcher.cached_patcher_init = (load, (str(path), weight_dtype))
     return patcher
+
+
+def describe(patcher) -> str:
+    """Say in a line what a MODEL of ours makes, at which size it was trained, and which VAE it takes."""
+    network = patcher.get_model_object("diffusion_model")
+    try:
+        native = native_size_of(patcher, network)
+        side = native.tokens * token_pixels(patcher, network)
+        size = f", trained at {side} × {side}"
+    except ValueError:  # its file does not say
+        size = ""
+    return f"{network.family.kind}{size}; VAE: {fitting(network.in_channels)}"
 
 
 def _repositories() -> dict[str, Path]:

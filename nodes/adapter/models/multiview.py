@@ -7,6 +7,7 @@ from ....nextdit.models.multiview import FAMILY, MultiViewNextDiT, Views
 from ....nextdit.scalars import on_device
 from ..host.time import flow_time
 from ..patches import regions
+from . import demo
 from .base import OwnConfig, OwnModel, image_model
 from .conditioning import text_conds
 from .network import OwnNetwork
@@ -61,7 +62,8 @@ def check_batch(azimuths: list | None, batch: int) -> None:
     if not azimuths:
         raise ValueError(
             "this is a multi-view model, and a conditioning that it got has no azimuths: put Multi-View Conditioning "
-            "between CLIP Text Encode and the sampler, for the positive and the negative prompt"
+            "between CLIP Text Encode and the sampler, for the positive and the negative prompt, or load a "
+            f"text-to-image model ({demo.MODEL} comes with the pack)"
         )
     if batch % len(azimuths):
         raise ValueError(

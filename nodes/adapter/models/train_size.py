@@ -8,9 +8,13 @@ from .network import OwnNetwork
 
 def latent_pixels(model) -> int:
     """Return how many pixels of the image one cell of a model's latent is wide."""
-    latent = model.get_model_object("latent_format")
+    return cell_pixels(model.get_model_object("latent_format"))
+
+
+def cell_pixels(latent_format) -> int:
+    """Return how many pixels of the image one cell of latents of this format is wide."""
     # releases before spacial_downscale_ratio know pixels and eighths only
-    return getattr(latent, "spacial_downscale_ratio", 1 if latent.latent_channels == 3 else 8)
+    return getattr(latent_format, "spacial_downscale_ratio", 1 if latent_format.latent_channels == 3 else 8)
 
 
 def token_pixels(model, network) -> int:
@@ -26,6 +30,17 @@ def latent_tokens(model, network, latent: dict) -> tuple[int, int]:
     scale = (latent.get("downscale_ratio_spacial") or latent_pixels(model)) / latent_pixels(model)
     rows, columns = (math.ceil(round(n * scale) / network.patch_size) for n in latent["samples"].shape[-2:])
     return rows, columns
+
+
+def latent_size(latent: dict) -> tuple[int, int]:
+    """Return height and width in pixels of the picture of a LATENT, whichever model it is for.
+
+    A latent that does not say how wide its cells are has pixels if it has 3 channels, else eighths, as most have.
+    """
+    samples = latent["samples"]
+    cell = latent.get("downscale_ratio_spacial") or (1 if samples.shape[1] == 3 else 8)
+    height, width = (n * cell for n in samples.shape[-2:])
+    return height, width
 
 
 def native_size_of(model, network, pixels: int = 0) -> NativeSize:

@@ -10,6 +10,7 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from . import demo
 from .conditioning import PaddedText, TextMask
 
 AZIMUTHS, IMAGE = "multiview_azimuths", "multiview_image"
@@ -22,7 +23,8 @@ class Cameras(comfy.conds.CONDConstant):
     def process_cond(self, batch_size, **kwargs):
         raise ValueError(
             "this conditioning is for several views, which only multi-view Lumina-Next models make, and the model "
-            "being sampled is another one: load a multi-view checkpoint, or remove the Multi-View Conditioning node"
+            "being sampled is another one: load a multi-view checkpoint ("
+            f"{demo.MULTIVIEW} comes with the pack), or remove the Multi-View Conditioning node"
         )
 
 

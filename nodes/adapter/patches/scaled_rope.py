@@ -14,6 +14,7 @@ from ...drawing.wavelengths import draw_wavelengths
 from ..host.progress import running_node, say
 from ..host.wrappers import replace_wrapper, token_grid
 from ..models.network import OwnNetwork
+from ..models.pixels import Pixels
 from ..models.train_size import latent_tokens, native_size_of, token_pixels
 from .patchable import network_of
 
@@ -62,6 +63,9 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
     tell = _tell_once(settings, token_pixels(model, network), running_node())
     if isinstance(network, OwnNetwork):
         replace_wrapper(patched, WrappersMP.APPLY_MODEL, WRAPPER, _argument(settings, network.patch_size, tell))
+        latents = model.get_model_object("latent_format")
+        if isinstance(latents, Pixels):
+            patched.add_object_patch("latent_format", latents.of_any_size())
     else:
         from ..host.core_rope import patch_core
 

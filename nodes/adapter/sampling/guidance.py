@@ -6,6 +6,7 @@ from functools import partial
 import torch
 
 from ....samplers import guide
+from ..host.progress import tell
 
 
 def channel_guidance(channels: int, args: dict) -> torch.Tensor:
@@ -29,6 +30,8 @@ def guide_channels(model, channels: int):
             "another node has already replaced this model's guidance (Channel Guidance, RescaleCFG, RenormCFG or the "
             "like), and only one can act; remove one of them"
         )
+    guided = "all channels, as without this node" if channels == available else f"{channels} of {available} channels"
+    tell(f"cfg acts on {guided}")
     patched = model.clone()
     patched.set_model_sampler_cfg_function(partial(channel_guidance, channels))
     return patched

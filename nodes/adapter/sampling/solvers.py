@@ -8,6 +8,7 @@ import torch
 from comfy.k_diffusion.sampling import trange
 
 from ....samplers import METHODS, integrate, integrate_adaptive, stages
+from ..host.progress import tell
 from ..host.time import flow_time, sigma_at
 from .flow import FlowVelocity, check_sigmas, require_flow
 
@@ -70,6 +71,7 @@ def sample_adaptive(model, x, sigmas, extra_args=None, callback=None, disable=No
         x, evaluations = integrate_adaptive(velocity, x, flow_time(first), flow_time(last), rtol, atol, on_step)
         progress.update(total - progress.n)
         logging.info("Flow Sampler: dopri5 took %d model evaluations.", evaluations)
+        tell(f"dopri5 took {evaluations} model evaluations")
         return x
 
     return _follow(model, x, sigmas, extra_args, disable, solve, last_step=0)

@@ -11,6 +11,7 @@ from comfy.cli_args import args
 from comfy.supported_models_base import ClipTarget
 
 from ....nextdit.encoders.llm.files import find_llm
+from ....nextdit.encoders.llm.single_file import is_single_file
 from ....nextdit.encoders.llm.tokenizer import load_tokenizer
 from ....nextdit.files import FLOATS_OF_8_BITS, StateDict, float_dtype, read_header
 from ..host.reading import read
@@ -42,7 +43,7 @@ def load_clip(
     device: str = "default",
     disable_dynamic: bool = False,
 ) -> comfy.sd.CLIP:
-    """Load an LLM folder, or a file of CLIPSave, as a CLIP.
+    """Load an LLM folder, a single file with its tokenizer inside, or a file of CLIPSave, as a CLIP.
 
     `weight_dtype` is a name of WEIGHT_DTYPES, `device` "default" or "cpu". FileNotFoundError or ValueError say what is
     missing or wrong.
@@ -51,10 +52,17 @@ def load_clip(
     options: dict[str, Any] = {}
     if device == "cpu":
         options["load_device"] = options["offload_device"] = torch.device("cpu")
-    if Path(folder).is_file():
-        clip = _load_saved(Path(folder), layer, max_tokens, weight_dtype, options, disable_dynamic)
+    path = Path(folder)
+    if is_saved_clip(path):
+        clip = _load_saved(path, layer, max_tokens, weight_dtype, options, disable_dynamic)
         clip.patcher.cached_patcher_init = again
         return clip
+    if path.is_file() and not is_single_file(path):
+        raise ValueError(
+            f"{path} is no text encoder saved from this loader, and no LLM with its tokenizer inside; open text "
+            "encoders of other models with Load CLIP, and give this loader the LLM's folder (config.json, tokenizer, "
+            "weights)"
+        )
     found = find_llm(folder)
     tokenizer = load_tokenizer(found.tokenizer, found.config, max_tokens=max_tokens)
     weights, _ = read(found.weights)
@@ -71,11 +79,6 @@ def _load_saved(
     file: Path, layer: int, max_tokens: int, weight_dtype: str, options: dict[str, Any], disable_dynamic: bool
 ) -> comfy.sd.CLIP:
     """Load what CLIPSave wrote of such a CLIP: weights, config and tokenizer in one file. The loader's choices win."""
-    if not is_saved_clip(file):
-        raise ValueError(
-            f"{file} is no text encoder saved from this loader: it has no {CONFIG}; open text encoders of other "
-            "models with Load CLIP, and give this loader the LLM's folder (config.json, tokenizer and weights)"
-        )
     saved, _ = read(file)
     try:
         config = json.loads(to_text(saved[CONFIG]))

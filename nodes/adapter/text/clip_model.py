@@ -12,6 +12,7 @@ import torch
 
 from ....nextdit.encoders.llm.model import LanguageModel
 from ....nextdit.encoders.llm.tokenizer import PromptTokenizer, SpecialTokens, parse_tokenizer
+from ..host.progress import tell
 
 NAME = "llm"
 WEIGHTS = f"{NAME}.transformer."
@@ -53,10 +54,12 @@ class LLMTokenizer:
             logging.warning("embedding: (textual inversion) does not exist for LLM text encoders; read as plain text.")
         encoding = self.prompts.encode(text.replace("\\(", "(").replace("\\)", ")"))
         if encoding.cut:
-            logging.warning(
-                f"The last {encoding.cut} of the prompt's {encoding.cut + self.prompts.room} tokens were cut. "
-                "Raise max_tokens of the text encoder's loader to keep them."
+            text = (
+                f"prompt cut by {encoding.cut} of {encoding.cut + self.prompts.room} tokens: raise max_tokens of "
+                "the text encoder's loader to keep them"
             )
+            logging.warning(text)
+            tell(text)
         start = len(self.prompts.head)
         section: list[tuple] = [(number, 1.0) for number in encoding.ids]
         if return_word_ids:  # 0 is for special tokens; the whole prompt is one word, as it is tokenized in one piece

@@ -1,4 +1,4 @@
-"""Folders of LLMs that ComfyUI's model folders hold, and files that CLIPSave wrote of one."""
+"""LLMs that ComfyUI's model folders hold: folders, single files with the tokenizer inside, files of CLIPSave."""
 
 import os
 from functools import lru_cache
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import folder_paths
 
+from ....nextdit.encoders.llm.single_file import is_single_file
 from ....nextdit.text_files import read_json
 from ..host.listing import folders, roots
 from .clip import is_saved_clip
@@ -16,7 +17,7 @@ OTHERS = {"clip", "clip_text_model", "siglip", "siglip_text_model", "t5", "mt5",
 
 
 def llm_folders() -> dict[str, Path]:
-    """Return name → folder of every LLM found, or its file of CLIPSave; the first of equal names wins.
+    """Return name → folder, or file, of every LLM found; the first of equal names wins.
 
     Names are relative to the model folder.
     """
@@ -25,7 +26,7 @@ def llm_folders() -> dict[str, Path]:
     found = folders(roots(*SEARCHED), _is_wanted)
     for name in folder_paths.get_filename_list("text_encoders"):
         file = folder_paths.get_full_path("text_encoders", name)
-        if file is not None and _saved_clip(file, os.path.getsize(file), os.path.getmtime(file)):
+        if file is not None and _is_whole(file, os.path.getsize(file), os.path.getmtime(file)):
             found.setdefault(Path(name).as_posix(), Path(file))
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
@@ -55,10 +56,10 @@ def llm_fingerprint(name: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _saved_clip(file: str, size: int, changed: float) -> bool:
-    """Whether a file is a saved LLM; size and time of change are only there so that a replaced one is read again."""
+def _is_whole(file: str, size: int, changed: float) -> bool:
+    """Whether a file is an LLM with its tokenizer. Size and time of change: a replaced one is read again."""
     del size, changed
-    return is_saved_clip(Path(file))
+    return is_saved_clip(Path(file)) or is_single_file(Path(file))
 
 
 def _is_wanted(folder: Path) -> bool | None:

@@ -98,7 +98,7 @@ def test_registering_twice_wraps_once():
 def test_other_models_are_left_to_core(tmp_path):
     assert detection.unet_config({"noise_refiner.0.attention.qkv.weight": torch.zeros(1)}, "") is None
     save_file({"noise_refiner.0.attention.qkv.weight": torch.zeros(1)}, tmp_path / "z.safetensors")
-    with pytest.raises(ValueError, match="z.safetensors: Lumina-Image-2.0 or Z-Image, .*: use Load Diffusion Model"):
+    with pytest.raises(ValueError, match="z.safetensors is Lumina-Image-2.0 or Z-Image, .*: use Load Diffusion Model"):
         loading.load(tmp_path / "z.safetensors")
 
 

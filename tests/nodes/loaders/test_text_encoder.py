@@ -73,7 +73,7 @@ def test_long_prompt_is_cut_and_the_log_says_how_much(clip, llm, caplog):
     with caplog.at_level(logging.WARNING):
         features, _ = encode(clip, "word " * 1000)
     assert features.shape[1] == 256
-    assert "last 4745 of the prompt's 5000 tokens were cut. Raise max_tokens" in caplog.text
+    assert "prompt cut by 4745 of 5000 tokens: raise max_tokens" in caplog.text
     assert encode(load_clip(llm, max_tokens=6000), "word " * 1000)[0].shape[1] == 5001
 
 

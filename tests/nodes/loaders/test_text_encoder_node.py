@@ -7,6 +7,7 @@ from pathlib import Path
 import folder_paths
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lumina_next.nodes.adapter.models.demo import DEMO
 from lumina_next.nodes.adapter.text import folders
@@ -46,6 +47,23 @@ def test_listing(models, llm):
         "gemma-2b": models / "text_encoders" / "gemma-2b",
         "Lumina-Next-SFT-diffusers": repository,
     }
+
+
+def test_a_single_file_with_its_tokenizer_inside(models, llm):
+    """As ComfyUI's own files are; those of encoders (T5), which have a tokenizer inside too, are not listed."""
+    (models / "text_encoders").mkdir()
+    tokenizer = torch.frombuffer(bytearray((llm / "tokenizer.json").read_bytes()), dtype=torch.uint8)
+    weights = load_file(llm / "model.safetensors") | {"tokenizer_json": tokenizer}
+    config = (llm / "config.json").read_text(encoding="utf-8")
+    save_file(weights, models / "text_encoders/gemma.safetensors", metadata={"config": config})
+    t5 = {"encoder.block.0.layer.0.SelfAttention.q.weight": torch.zeros(2, 2), "spiece_model": tokenizer}
+    save_file(t5, models / "text_encoders/umt5.safetensors")
+    assert list(folders.llm_folders()) == ["gemma.safetensors"]
+    (clip,) = LoadTextEncoder.execute("gemma.safetensors", -2, 256, "default", "default").args
+    assert torch.equal(encode(clip)[0], pure(llm)[0])
+    assert "gemma.safetensors" in LoadTextEncoder.fingerprint_inputs(text_encoder="gemma.safetensors")
+    with pytest.raises(ValueError, match="umt5.safetensors is no text encoder.*Load CLIP"):
+        load_clip(models / "text_encoders/umt5.safetensors")
 
 
 def test_listing_without_any_folder(models):

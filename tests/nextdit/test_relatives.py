@@ -1,0 +1,35 @@
+"""A file that is no model of ours is called what it is, so that whoever opened it knows where it belongs."""
+
+import pytest
+
+from lumina_next.nextdit.families import explain, relative
+
+KEYS = {
+    "a LoRA": [
+        "lora_unet_layers_0_attention_wq.lora_down.weight",
+        "diffusion_model.layers.0.attention.wq.lora_A.weight",
+        "transformer.x.lora.up.weight",
+    ],
+    "a VAE": ["decoder.conv_out.weight"],
+    "a language model": ["model.layers.0.self_attn.q_proj.weight"],
+    "a text encoder of other models": [
+        "text_model.encoder.layers.0.mlp.fc1.weight",
+        "encoder.block.0.layer.0.SelfAttention.q.weight",
+    ],
+    "a whole checkpoint of another model": ["first_stage_model.decoder.conv_out.weight"],
+    "a model of another kind": [
+        "double_blocks.0.img_attn.qkv.weight",
+        "model.diffusion_model.input_blocks.0.0.weight",
+        "transformer_blocks.0.attn.to_q.weight",
+        "model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight",
+    ],
+}
+
+
+@pytest.mark.parametrize("what, key", [(what, key) for what, keys in KEYS.items() for key in keys])
+def test_each_is_called_what_it_is(what, key):
+    assert relative([key, "something.else"]) == what == explain([key])
+
+
+def test_what_nobody_knows_is_shown():
+    assert relative(["a.b"]) is None and "first keys: a.b" in explain(["a.b"])
