@@ -5,4 +5,6 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 MODEL = FOLDER / "diffusion_models" / "lumina-next-demo.safetensors"
 MULTIVIEW_MODEL = FOLDER / "diffusion_models" / "lumina-next-demo-multiview.safetensors"
+POINTS_MODEL = FOLDER / "diffusion_models" / "lumina-next-demo-points.safetensors"
+POINTS_TEXT_MODEL = FOLDER / "diffusion_models" / "lumina-next-demo-points-text.safetensors"
 TEXT_ENCODER = FOLDER / "text_encoders" / "lumina-next-demo"

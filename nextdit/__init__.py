@@ -7,6 +7,7 @@ from .context_drop import ContextDrop
 from .layers.rope_scaling import RopeScaling
 from .models.image import NextDiT
 from .models.multiview import MultiViewNextDiT, Views
+from .models.points import PointNextDiT
 from .text import TextEncoder, load_text_encoder
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "MultiViewNextDiT",
     "NextDiT",
     "NextDiTConfig",
+    "PointNextDiT",
     "RopeScaling",
     "TextEncoder",
     "Views",

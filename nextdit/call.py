@@ -25,7 +25,8 @@ class Call:
     The first `dropped_layers` layers drop context: whoever makes the call asks `drop.layers`, so that nothing within it
     waits for t's value. `cross` attends to the text in place of `attend`; `replace` runs something else in place of a
     layer; `positions` are those of the rows and the columns for RoPE, by default 0, 1, 2, …; `pooled` (B, text_dim)
-    modulates the layers in place of the mean text feature.
+    modulates the layers in place of the mean text feature. `proportional` attention is for networks without RoPE, the
+    others have it as part of `rope`.
     """
 
     rope: RopeScaling | None = None
@@ -36,6 +37,7 @@ class Call:
     replace: Replace | None = None
     positions: Sequence[Tensor] | None = None
     pooled: Tensor | None = None
+    proportional: bool = False
 
     @classmethod
     def of(cls, t: Tensor, n_layers: int, drop: ContextDrop | None = None, **options: Any) -> "Call":

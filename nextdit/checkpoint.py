@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .families import FAMILIES, Recognised, UnknownCheckpoint, family_of, recognised
-from .family import Family, Shapes
+from .family import Family, Shapes, fact_text
 from .files import FLOATS_OF_8_BITS, float_dtype, network_file, read_header, read_metadata, read_weights, shards
 from .quantised import dequantise, extra_keys, markers, quantised_modules
 
@@ -40,7 +40,7 @@ def describe(path: str | Path) -> Description:
     try:
         found = recognised(header)
         facts = {} if not found.facts else {name: read_weights(file)[key] for name, key in found.facts.items()}
-        metadata |= {name: str(int(value)) for name, value in facts.items()}
+        metadata |= {name: fact_text(value) for name, value in facts.items()}
         shapes = found.shapes({key: shape for key, (_, shape) in header.items()})
         config = found.family.infer(shapes, metadata)
         check_keys(shapes, found.family, config)

@@ -1,7 +1,7 @@
 """The architecture of a Next-DiT as a frozen value, and the published presets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 def ffn_width(dim: int, multiple_of: int = 256) -> int:
@@ -36,8 +36,8 @@ class NextDiTConfig:
             object.__setattr__(self, "ffn_dim", ffn_width(self.dim))
         if not self.time_dim:
             object.__setattr__(self, "time_dim", min(self.dim, 1024))
-        for name, value in vars(self).items():
-            if name != "qk_norm" and (not isinstance(value, int) or value < 1):
+        for name, value in ((field.name, getattr(self, field.name)) for field in fields(self) if field.type is int):
+            if not isinstance(value, int) or value < 1:
                 raise ValueError(f"NextDiTConfig.{name} must be a positive integer, got {value!r}")
         if self.dim % self.n_heads:
             raise ValueError(f"dim {self.dim} is not divisible by n_heads {self.n_heads}")

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from . import train_size
-from .family import Family, Layout
-from .models import image, multiview
+from .family import Family, Layout, as_fact, fact_text
+from .models import image, multiview, points
 
 FAMILIES: tuple[Family, ...] = (
     image.FAMILY,
     multiview.FAMILY,
+    points.FAMILY,
 )
 
 COMMON_FACTS = (train_size.METADATA_KEY,)
@@ -61,7 +62,7 @@ class Recognised:
 
     def metadata(self, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
         """Return a file's metadata, with the facts that it keeps as tensors."""
-        return {**metadata, **{name: str(int(weights[key])) for name, key in self.facts.items()}}
+        return {**metadata, **{name: fact_text(weights[key]) for name, key in self.facts.items()}}
 
     def as_facts(self, metadata: Mapping[str, str]) -> dict[str, Tensor]:
         """Return what metadata says as the tensors in which a file may keep it; ValueError if it says nonsense."""
@@ -70,7 +71,8 @@ class Recognised:
         wrong = [f"{name} {text!r}" for name, text in told.items() if not (text.isascii() and text.isdecimal())]
         if wrong:
             raise ValueError(f"its metadata has {', '.join(wrong)}, expected a whole number: download it again")
-        return {self.prefix + name: torch.tensor(int(text)) for name, text in told.items()}
+        told |= {name: metadata[name] for name in self.family.texts if name in metadata}
+        return {self.prefix + name: as_fact(text) for name, text in told.items()}
 
     def shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Rename shapes, by the checkpoint's keys, to our modules'."""
@@ -104,7 +106,7 @@ def recognise(keys: Iterable[str]) -> Recognised | None:
         return None
     _, family, layout, prefix = found
     names = {key: layout.rename(key[len(prefix) :]) for key in keys if key.startswith(prefix)}
-    facts = {name: prefix + name for name in (*family.facts, *COMMON_FACTS) if prefix + name in have}
+    facts = {name: prefix + name for name in (*family.facts, *family.texts, *COMMON_FACTS) if prefix + name in have}
     names = {key: name for key, name in names.items() if name not in facts}
     return Recognised(family, layout, prefix, names, facts)
 

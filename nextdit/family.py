@@ -4,10 +4,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The shapes of weights, by the names of our modules."""
+
+
+def as_fact(text: str) -> Tensor:
+    """Return what a file says of itself as the tensor that may keep it: a whole number, or the bytes of a text."""
+    if text.isascii() and text.isdecimal():
+        return torch.tensor(int(text))
+    return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
+
+def fact_text(fact: Tensor) -> str:
+    """Undo `as_fact`."""
+    return str(int(fact)) if fact.ndim == 0 else bytes(fact.to(torch.uint8).tolist()).decode("utf-8", "replace")
 
 
 def same(key: str) -> str:
@@ -34,9 +47,10 @@ class Family:
 
     `title` names it with an article, `kind` says what it is and makes. `infer` reads the config off shapes and a
     file's metadata; `metadata` is what a file has to say of a config because its shapes do not. Files may also keep
-    such a number as a tensor of that name, listed in `facts`: ComfyUI writes no metadata. `reference` maps our module's
+    it as a tensor of that name (`as_fact`), listed in `facts` if it is a whole number and in `texts` if it may be
+    anything: ComfyUI writes no metadata. `reference` maps our module's
     key to that of the layout in which weights are written. `native` returns a key of `train_size.NATIVE`, None where
-    only the file can tell on which sizes it was trained.
+    only the file can tell on which sizes it was trained; `pictures` is whether its tokens stand in rows and columns.
     """
 
     name: str
@@ -48,5 +62,7 @@ class Family:
     infer: Callable[[Shapes, Mapping[str, str]], Any]
     metadata: Callable[[Any], dict[str, str]] = lambda config: {}
     facts: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     reference: Callable[[str], str] = same
     native: Callable[[Any], str | None] = lambda config: None
+    pictures: bool = True

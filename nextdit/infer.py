@@ -1,6 +1,7 @@
 """The architecture of a text-conditioned Next-DiT, read off the shapes of its weights."""
 
 import re
+from typing import Any
 
 from .config import NextDiTConfig
 from .family import Shapes
@@ -9,7 +10,27 @@ from .quantised import filled_to, quantised_modules
 
 
 def infer_config(shapes: Shapes) -> NextDiTConfig:
-    """Read the architecture off the shapes of weights named as our modules.
+    """Read the architecture of a network on pictures off the shapes of weights named as our modules.
+
+    Raises ValueError as `infer_body`.
+    """
+    inputs, outputs = shape_of("x_embedder.weight", shapes)[1], shape_of("final_layer.linear.bias", shapes)[0]
+    packed = "x_embedder" in quantised_modules(shapes)
+    in_channels, patch_size = split_patch(patch_inputs(outputs) if packed else inputs)
+    return NextDiTConfig(
+        **infer_body(shapes), in_channels=in_channels, out_channels=outputs // patch_size**2, patch_size=patch_size
+    )
+
+
+def shape_of(key: str, shapes: Shapes) -> tuple[int, ...]:
+    """Return the shape of a weight that tells the architecture. Raises ValueError if it is missing."""
+    if key not in shapes:
+        raise ValueError(f"{key} is missing, which tells the architecture")
+    return tuple(shapes[key])
+
+
+def infer_body(shapes: Shapes) -> dict[str, Any]:
+    """Read what every NextDiTConfig has, whatever its tokens are made of, off the shapes of weights named as ours.
 
     A quantised matrix may be stored packed or filled up: where one is, vectors and plain matrices tell. Raises
     ValueError if a weight that tells it is missing or the sizes do not fit together.
@@ -17,9 +38,7 @@ def infer_config(shapes: Shapes) -> NextDiTConfig:
     packed = quantised_modules(shapes)
 
     def shape(key: str) -> tuple[int, ...]:
-        if key not in shapes:
-            raise ValueError(f"{key} is missing, which tells the architecture")
-        return tuple(shapes[key])
+        return shape_of(key, shapes)
 
     n_layers = 1 + max((int(m[1]) for key in shapes if (m := re.match(r"layers\.(\d+)\.", key))), default=0)
 
@@ -33,27 +52,22 @@ def infer_config(shapes: Shapes) -> NextDiTConfig:
         best = found[0] if found else 0
         return shape(f"{places[best][0]}.weight")[places[best][1]], multiples[best]
 
-    x_inputs, frequencies = shape("x_embedder.weight")[1], shape("t_embedder.mlp.0.weight")[1]
+    frequencies = shape("t_embedder.mlp.0.weight")[1]
     if "t_embedder.mlp.0" in packed and 2 * frequencies == NextDiTConfig.time_frequencies:
         frequencies *= 2  # two numbers to a byte
     dim, n_heads = shape("layers.0.attention_norm1.weight")[0], shape(f"layers.0.attention.{GATE}")[0]
-    outputs = shape("final_layer.linear.bias")[0]
-    in_channels, patch_size = split_patch(patch_inputs(outputs) if "x_embedder" in packed else x_inputs)
     kv_dim, multiple = side(*((f"attention.{name}", 0) for name in ("wk_y", "wk", "wv", "wv_y")))
     qk_norm = "layers.0.attention.q_norm.weight" in shapes
     if multiple > 1 and qk_norm:
         kv_dim = shape("layers.0.attention.k_norm.weight")[0]
     elif multiple > 1:
         kv_dim = unfilled(kv_dim, multiple, dim // n_heads, n_heads)
-    return NextDiTConfig(
+    return dict(
         dim=dim,
         n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=kv_dim * n_heads // dim,
         text_dim=shape("cap_embedder.0.weight")[0],
-        in_channels=in_channels,
-        out_channels=outputs // patch_size**2,
-        patch_size=patch_size,
         ffn_dim=side(("feed_forward.w1", 0), ("feed_forward.w3", 0), ("feed_forward.w2", 1))[0],
         time_dim=shape("t_embedder.mlp.0.bias")[0],
         time_frequencies=frequencies,

@@ -1,4 +1,4 @@
-"""What the text-conditioned families share: patches to tokens, layers under time and text, tokens to patches."""
+"""What the families share: layers under time and text, and for pictures patches to tokens and tokens to patches."""
 
 from collections.abc import Sequence
 
@@ -14,32 +14,31 @@ from .layers.rope import Axes
 from .layers.tokens import masked_mean, pad_to_patches, patchify, unpatchify
 
 
-class Trunk(nn.Module):
-    """The modules of a text-conditioned Next-DiT, whose names are the reference checkpoint's keys.
+class Body(nn.Module):
+    """The modules of a Next-DiT under time and text, whatever its tokens are; names as in checkpoints.
 
-    `axes` are RoPE's; all but the last two, rows and columns, count frames. `operations` is the namespace that has
-    Linear, LayerNorm and RMSNorm: torch.nn, or a comfy.ops class.
+    `embedders` are the modules, by name, that make tokens; `operations` is the namespace that has Linear, LayerNorm and
+    RMSNorm: torch.nn, or a comfy.ops class.
     """
 
-    def __init__(self, config: NextDiTConfig, *, axes: Axes, device=None, dtype=None, operations=nn):
+    def __init__(self, config: NextDiTConfig, embedders: dict[str, nn.Module], *, operations, **factory):
         super().__init__()
-        self.config, self.axes = config, axes
-        c = config
-        factory = {"device": device, "dtype": dtype}
+        self.config = c = config
+        for name, module in embedders.items():
+            self.add_module(name, module)
         made = {"operations": operations, **factory}
-        self.x_embedder = operations.Linear(c.in_channels * c.patch_size**2, c.dim, **factory)
         self.t_embedder = TimeEmbedder(c.time_frequencies, c.time_dim, **made)
         self.cap_embedder = nn.Sequential(
             operations.LayerNorm(c.text_dim, eps=1e-5, **factory), operations.Linear(c.text_dim, c.time_dim, **factory)
         )
         self.layers = nn.ModuleList(NextBlock(c, **made) for _ in range(c.n_layers))
         self.final_layer = FinalLayer(c.dim, c.time_dim, c.out_channels * c.patch_size**2, **made)
-        # Fills up short sequences where images of several sizes share a batch. Batches here have one size, so it
-        # is only kept, for the checkpoint to stay whole.
+        # Fills up short sequences where samples of several sizes share a batch. Pictures here have one size, so for
+        # them it is only kept, for the checkpoint to stay whole.
         self.pad_token = nn.Parameter(torch.zeros(c.dim, **factory))
 
     def check(self, latent: Sequence[int], text_dim: int) -> None:
-        """Raise ValueError if latents of a shape (B, C, H, W) or text features of a width do not fit this model."""
+        """Raise ValueError if latents of a shape (B, C, …) or text features of a width do not fit this model."""
         self.config.check_latent(latent)
         self.config.check_text(text_dim)
 
@@ -47,6 +46,21 @@ class Trunk(nn.Module):
         """Return what modulates the layers, (B·F, time_dim), for times t (B·F,) and a text for each of B."""
         pooled = self.cap_embedder(masked_mean(text, text_mask) if call.pooled is None else call.pooled)
         return self.t_embedder(t, text.dtype) + pooled.repeat_interleave(len(t) // len(pooled), dim=0)
+
+
+class Trunk(Body):
+    """The modules of a text-conditioned Next-DiT on pictures.
+
+    `axes` are RoPE's; all but the last two, rows and columns, count frames. `operations` is as in Body.
+    """
+
+    x_embedder: nn.Linear
+
+    def __init__(self, config: NextDiTConfig, *, axes: Axes, device=None, dtype=None, operations=nn):
+        factory = {"device": device, "dtype": dtype}
+        embedder = operations.Linear(config.in_channels * config.patch_size**2, config.dim, **factory)
+        super().__init__(config, {"x_embedder": embedder}, operations=operations, **factory)
+        self.axes = axes
 
     def run(
         self, x: Tensor, t: Tensor, text: Tensor, text_mask: Tensor | None, condition: Tensor, call: Call

@@ -11,6 +11,16 @@ from .loaders.load_model import LoadModel
 from .loaders.load_text_encoder import LoadTextEncoder
 from .model.context_drop import DropContext
 from .model.scaled_rope import ScaledRope
+from .points.complete_points import CompletePoints
+from .points.cut_points import CutPoints
+from .points.draw_points import DrawPoints
+from .points.empty_points import EmptyPoints
+from .points.load_points import LoadPoints
+from .points.point_attention import PointAttention
+from .points.point_label import PointLabel
+from .points.points_to_file import PointsToFile
+from .points.points_to_voxels import PointsToVoxels
+from .points.thin_points import ThinPoints
 from .sampling.channel_guidance import ChannelGuidance
 from .sampling.flow_sampler import FlowSampler
 from .sampling.flow_schedule import FlowSchedule
@@ -30,6 +40,16 @@ NODES: list[type[io.ComfyNode]] = [
     VisualAnagram,
     CameraRing,
     MultiView,
+    PointLabel,
+    EmptyPoints,
+    PointAttention,
+    LoadPoints,
+    CutPoints,
+    CompletePoints,
+    ThinPoints,
+    DrawPoints,
+    PointsToFile,
+    PointsToVoxels,
 ]
 
 

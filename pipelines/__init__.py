@@ -2,6 +2,7 @@
 
 from .models import Models, UndecodedError
 from .pictures import Picture
+from .points import PointCloud, PointsRequest, points
 from .sampling import Progress, Sampling
 from .text_to_image import TextToImage, text_to_image, text_to_images
 from .views import ViewsRequest, views
@@ -9,11 +10,14 @@ from .views import ViewsRequest, views
 __all__ = [
     "Models",
     "Picture",
+    "PointCloud",
+    "PointsRequest",
     "Progress",
     "Sampling",
     "TextToImage",
     "UndecodedError",
     "ViewsRequest",
+    "points",
     "text_to_image",
     "text_to_images",
     "views",

@@ -18,16 +18,18 @@ Pool = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 class Attending:
     """How the layers of one evaluation attend.
 
-    `rotary` is the table of the tokens' angles (2, B, N, head_dim / 2), `text_mask` additive (B, 1, 1, L) or None;
-    `logit_scale` multiplies self-attention's logits, `pool` thins out its keys and values, `cross` attends to the text.
+    `rotary` is the table of the tokens' angles (2, B, N, head_dim / 2), None for tokens that have no order; `text_mask`
+    and the tokens' own `mask` are additive (B, 1, 1, L) or None. `logit_scale` multiplies self-attention's logits,
+    `pool` thins out its keys and values, `cross` attends to the text.
     """
 
-    rotary: Tensor
+    rotary: Tensor | None
     attend: Attend
     cross: Attend
     text_mask: Tensor | None = None
     logit_scale: float = 1.0
     pool: Pool | None = None
+    mask: Tensor | None = None
 
 
 class Attention(nn.Module):
@@ -58,10 +60,14 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, text: Tensor, how: Attending) -> Tensor:
         """Attend from tokens x (B, N, dim) to themselves and to the text (B, L, text_dim) → (B, N, dim)."""
-        q = by_rows(lambda q, rotary: rotate(self.heads(self.q_norm(q)), rotary), self.wq(x), how.rotary)
+        if how.rotary is None:
+            q = by_rows(lambda q: self.heads(self.q_norm(q)), self.wq(x))
+        else:
+            q = by_rows(lambda q, rotary: rotate(self.heads(self.q_norm(q)), rotary), self.wq(x), how.rotary)
         k, v = self.heads(self.k_norm(self.wk(x))), self.heads(self.wv(x))
-        k, v = (by_rows(rotate, k, how.rotary), v) if how.pool is None else how.pool(k, v, how.rotary)
+        if how.rotary is not None:
+            k, v = (by_rows(rotate, k, how.rotary), v) if how.pool is None else how.pool(k, v, how.rotary)
         k_text, v_text = self.heads(self.ky_norm(self.wk_y(text))), self.heads(self.wv_y(text))
-        out = how.attend(q if how.logit_scale == 1.0 else q * how.logit_scale, k, v, None)
+        out = how.attend(q if how.logit_scale == 1.0 else q * how.logit_scale, k, v, how.mask)
         out = by_rows(self.gate, out, how.cross(q, k_text, v_text, how.text_mask))
         return self.wo(out.transpose(1, 2).flatten(-2))  # (B, H, N, D) → (B, N, H·D)

@@ -66,7 +66,8 @@ def test_runs_as_it_is(file, client):
     for sampler in of_class(prompt, *SAMPLERS):
         steps = run.steps(sampler)
         assert set(range(1, step_count(prompt, sampler) + 1)) <= set(steps), f"progress of node {sampler}: {steps}"
-    assert run.previews and all(min(frame.size) >= 16 for frame in run.previews)
+    points = of_class(prompt, "LuminaNextEmptyPoints")  # of which core has no picture before they are done
+    assert (run.previews or points) and all(min(frame.size) >= 16 for frame in run.previews)
 
 
 def test_a_second_run_comes_from_the_cache(client):

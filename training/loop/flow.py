@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...nextdit.trunk import Trunk
+from ...nextdit.trunk import Body
 
 CENTRE = -0.4  # of training times on the logit scale: a little more noise than picture
 
 
-def initialise(model: Trunk) -> Trunk:
+def initialise(model: Body) -> Body:
     """Return a network made ready for training: Xavier matrices; gates, modulations, output zero (reference code)."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):

@@ -142,12 +142,12 @@ def encode(encoder: TextEncoder, prompts: list[str], device: torch.device) -> tu
     return features.to(device, torch.float32), mask.to(device).bool()
 
 
-def parser(description: str | None, title: str) -> argparse.ArgumentParser:
-    """Return a parser of the options that every stage has."""
+def parser(description: str | None, title: str, text: bool = True) -> argparse.ArgumentParser:
+    """Return a parser of the options that every stage has; `text` is whether it cannot do without a text encoder."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = made.add_argument
     add("--cache", type=Path, default=default_cache(), help="what the stage before wrote")
-    add("--text-encoder", type=Path, required=True, help="HF folder of the frozen LLM")
+    add("--text-encoder", type=Path, required=text, help="HF folder of the frozen LLM")
     add("--run", type=Path, required=True, help="folder of the state and the samples; resumes if there is one")
     add("--out", type=Path, help="checkpoint to write (default: in --run)")
     add("--steps", type=int, default=5000, help="steps of the whole run: the learning rate falls to 0 there")

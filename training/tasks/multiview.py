@@ -8,7 +8,6 @@ import argparse
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -23,28 +22,10 @@ from ..data.emoji.pictures import to_pixels
 from ..data.objects.view_batches import Objects, ViewBatch, ViewBatches, ViewBucket, to_size, view_buckets
 from ..loop.attention import folded_attention, within_frames
 from ..loop.flow import flow_loss
-from ..loop.trainer import Trainer, check_pixels, encode, parser, run_stage, start
+from ..loop.text import CachedTexts
+from ..loop.trainer import Trainer, check_pixels, parser, run_stage, start
 
 SHOWN = 3  # held-out objects in a picture of samples
-
-
-class CachedTexts:
-    """Features of prompts, each encoded once: captions are few and the text encoder is frozen."""
-
-    def __init__(self, encoder: TextEncoder, device: torch.device):
-        self.encoder, self.device = encoder, device
-        self.known: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def __call__(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
-        """Return features (B, L, D) and mask (B, L), as `encode` does."""
-        for prompt in prompts:
-            if prompt not in self.known:
-                text, text_mask = encode(self.encoder, [prompt], self.device)
-                self.known[prompt] = text[0], text_mask[0]
-        found = [self.known[prompt] for prompt in prompts]
-        longest = max(len(mask) for _, mask in found)
-        features = [F.pad(x, (0, 0, 0, longest - len(x))) for x, _ in found]
-        return torch.stack(features), torch.stack([F.pad(mask, (0, longest - len(mask))) for _, mask in found])
 
 
 class MultiViewTask:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ....nextdit.checkpoint import check_keys
 from ....nextdit.families import recognised
-from ....nextdit.family import Family
+from ....nextdit.family import Family, as_fact
 from ....nextdit.train_size import METADATA_KEY
 from ..host.decoding import check_decoders
 from . import sizes
@@ -100,12 +100,16 @@ class OwnConfig(comfy.supported_models_base.BASE):
     text_encoder_key_prefix = ["text_encoders."]
 
     def __init__(self, unet_config: dict):
-        self.latent_format = LATENT_FORMATS[unet_config["in_channels"]]
+        self.latent_format = self.format_of(unet_config)
         super().__init__(unet_config)
         if unet_config["in_channels"] == 3:
             tokens, patch_size = unet_config.get(METADATA_KEY), unet_config["patch_size"]
             self.latent_format = Pixels(tokens and tokens * patch_size, patch_size)
         self.memory_usage_factor = memory_usage_factor(unet_config)
+
+    def format_of(self, unet_config: dict) -> type[comfy.latent_formats.LatentFormat]:
+        """Return the class of the latent format of a model that detection described so."""
+        return LATENT_FORMATS[unet_config["in_channels"]]
 
     def architecture(self) -> Any:
         """Return the network's config."""
@@ -127,7 +131,7 @@ class OwnConfig(comfy.supported_models_base.BASE):
         told = self.family.metadata(self.architecture())
         if self.unet_config.get(METADATA_KEY):
             told[METADATA_KEY] = str(self.unet_config[METADATA_KEY])
-        facts = {name: torch.tensor(int(text)) for name, text in told.items()}  # core writes no metadata of ours
+        facts = {name: as_fact(text) for name, text in told.items()}  # core writes no metadata of ours
         return super().process_unet_state_dict_for_saving(weights | facts)
 
     def clip_target(self, state_dict={}):  # noqa: B006 - ComfyUI's signature

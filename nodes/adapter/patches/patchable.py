@@ -11,7 +11,7 @@ def network_of(model, node: str):
     from comfy.ldm.lumina.model import NextDiT  # here: if a release moves it, only the patch nodes are to fail
 
     network = model.get_model_object("diffusion_model")
-    if isinstance(network, OwnNetwork | NextDiT):
+    if isinstance(network, NextDiT) or (isinstance(network, OwnNetwork) and network.family.pictures):
         return network
     raise ValueError(
         f"{node} works with Lumina-Next, Lumina-Image-2.0 and Z-Image models, but got a {type(model.model).__name__} "

@@ -1,0 +1,1 @@
+"""Score models of points on held-out shapes: `python -m lumina_next.benchmarks.points`."""

@@ -1,0 +1,264 @@
+"""What is measured of models of points, a table each."""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...nextdit import load_model
+from ...nextdit.clouds.shape import densified, spread, unevenness
+from ...nextdit.models.points import PointConfig, PointNextDiT
+from ...nextdit.text import load_text_encoder
+from ...pipelines.points import SPARE, sample_points
+from ...pipelines.sampling import Sampling
+from ...training.data.points.captions import WORDS, names
+from ...training.data.points.prepare import load
+from ...training.data.points.shapes import LABELS, cloud
+from ..shared.metrics import mean, rate
+from .judge import Judge, judged, train
+from .measures import Matching, distances, interval
+
+Row = dict[str, Any]
+Clouds = list[list[Tensor]]
+"""Clouds (N, 3), a list of them for every label."""
+
+TRAINED = 256
+
+
+class Bench:
+    """A model of labels, the shapes that it is compared with, and how it samples."""
+
+    def __init__(self, options: argparse.Namespace):
+        self.options = options
+        self.model = load_model(options.model, dtype=getattr(torch, options.dtype), family="points").eval()
+        self.sampling = Sampling(options.steps, "uniform", cfg=options.guidance)
+        self.held, self.seen = load(options.cache, "held-out"), load(options.cache, "train")
+        self.judge: Judge = train(load(options.cache, "judge"), options.judge_steps)
+
+    def references(self, points: int, count: int) -> Clouds:
+        """Return held-out shapes of every label."""
+        return [[torch.from_numpy(row[:points]).float() for row in shapes[:count]] for shapes in self.held]
+
+    def training_shapes(self, points: int, count: int) -> Clouds:
+        """Return as many training shapes of every label: the floor."""
+        if points > self.seen.shape[2]:
+            return [[torch.from_numpy(cloud(label, f"train {n}", points)) for n in range(count)] for label in LABELS]
+        return [[torch.from_numpy(row[:points]).float() for row in shapes[:count]] for shapes in self.seen]
+
+    @torch.inference_mode()
+    def sample(self, points: int, count: int, model: PointNextDiT | None = None, **options: Any) -> Clouds:
+        """Return samples of every label; `options` are those of `sample_points`, and of the sampling."""
+        model = model or self.model
+        sampling = replace(self.sampling, **{key: options.pop(key) for key in ("steps", "cfg") if key in options})
+        made = []
+        for label in range(len(LABELS)):
+            generator = torch.Generator().manual_seed(label)
+            x = torch.randn(count, 3, points, generator=generator)
+            none = torch.zeros(1, 1, len(LABELS)).to(model.point_embedder.linear.weight)
+            chosen = none.clone()
+            chosen[..., label] = 1
+            rows = [sample_points(model, one[None], chosen, None, sampling, none=(none, None), **options) for one in x]
+            made.append([row[0].T.float() for row in rows])
+        return made
+
+    def variant(self, model: PointNextDiT, scaling: str, scale: float) -> PointNextDiT:
+        """Return a network with the same weights whose features are scaled in another way."""
+        config: PointConfig = replace(model.config, scaling=scaling, scale=scale)
+        made = PointNextDiT(config, dtype=model.point_embedder.linear.weight.dtype)
+        made.load_state_dict(model.state_dict())
+        return made.eval()
+
+    def right(self, clouds: Clouds) -> dict[str, float]:
+        """Return the share of clouds in which the judge sees their label."""
+        return rate(torch.cat([judged(self.judge, row) == label for label, row in enumerate(clouds)]))
+
+
+def match(samples: Clouds, references: Clouds) -> Matching:
+    """Return the matching of clouds of every label with held-out ones of the same."""
+    pairs = zip(samples, references, strict=True)
+    return Matching.joined([Matching.of(distances(made, true)) for made, true in pairs])
+
+
+def upsampled(coarse: Clouds, points: int) -> Clouds:
+    """Return coarse clouds with points between near neighbours added: what needs no network."""
+    generator = torch.Generator().manual_seed(0)
+    return [[densified(cloud, points, generator) for cloud in row] for row in coarse]
+
+
+def even(clouds: Clouds, points: int) -> Clouds:
+    """Return clouds thinned out to the points that lie farthest apart."""
+    return [[cloud[spread(cloud, points)] for cloud in row] for row in clouds]
+
+
+def shapes(bench: Bench) -> list[Row]:
+    """Compare samples with held-out shapes at several numbers of points, with the floor and the baselines."""
+    rows: list[Row] = []
+    coarse = bench.sample(TRAINED, bench.options.samples)
+    for points in bench.options.points:
+        count = bench.options.samples if points <= 2048 else min(bench.options.samples, bench.options.fewer)
+        references = bench.references(points, bench.options.references)
+        ways = ways_of(bench, points, count, coarse)
+        floor = match(bench.training_shapes(points, count), references)
+        ours: Matching | None = None
+        rows.append(shape_row("training shapes (floor)", points, floor, floor, None, None))
+        for name, make in ways.items():
+            made = make()
+            found = match(made, references)
+            ours = ours or found
+            rows.append(shape_row(name, points, found, floor, None if found is ours else ours, bench.right(made)))
+    return rows
+
+
+def ways_of(bench: Bench, points: int, count: int, coarse: Clouds) -> dict[str, Callable[[], Clouds]]:
+    """Return what is compared at a number of points, the default first."""
+    ways: dict[str, Callable[[], Clouds]] = {
+        "network, proportional attention": lambda: bench.sample(points, count, proportional=True)
+    }
+    if points <= TRAINED:
+        return ways
+    ways["network, plain attention"] = lambda: bench.sample(points, count)
+    ways[f"{TRAINED} points, neighbours between"] = lambda: upsampled([row[:count] for row in coarse], points)
+    if points > bench.options.most_forms:
+        return ways
+    if bench.options.plain:
+        plain = load_model(bench.options.plain, dtype=torch.float32, family="points").eval()
+        times = (points / TRAINED) ** 0.5
+        forms = {
+            "plain": "no time scaling",
+            "interpolation": "no time scaling, PI",
+            "ntk_aware": "no time scaling, NTK",
+        }
+        for scaling, name in forms.items():
+            form = bench.variant(plain, scaling, times)
+            ways[name] = partial(bench.sample, points, count, form, proportional=True)
+    return ways
+
+
+def shape_row(
+    name: str, points: int, found: Matching, floor: Matching, ours: Matching | None, right: dict | None
+) -> Row:
+    """Return a row: `ours` is what the baseline is paired with, reference by reference."""
+    nothing = "–"
+    return {
+        "points made by": name,
+        "points": points,
+        "MMD ×10³": interval(found.nearest),
+        "÷ floor": float(found.nearest.mean() / floor.nearest.mean()),
+        "coverage, %": float(100 * found.covered.float().mean()),
+        "right class": nothing if right is None else right,
+        "MMD − network's": nothing if ours is None else interval(found.nearest - ours.nearest),
+    }
+
+
+def density(bench: Bench) -> list[Row]:
+    """Measure how evenly points stand: the spread of their distance to the nearest, random ones on a surface ≈ 0.52."""
+    rows = []
+    for points in bench.options.points:
+        count = min(bench.options.fewer, bench.options.samples)
+        twice = bench.sample(SPARE * points, count, proportional=True) if points <= bench.options.most_forms else None
+        ways = {
+            "held-out shapes": bench.references(points, count),
+            "plain attention": bench.sample(points, count),
+            "proportional attention": bench.sample(points, count, proportional=True),
+        }
+        if twice is not None:
+            ways |= {"twice as many, thinned out": even(twice, points)}
+        for name, clouds in ways.items():
+            values = torch.tensor([unevenness(cloud) for row in clouds for cloud in row])
+            rows.append({"points made by": name, "points": points, "unevenness": mean(values)})
+    return rows
+
+
+def few_steps(bench: Bench) -> list[Row]:
+    """Compare numbers of steps, with and without guidance."""
+    points = 1024
+    references = bench.references(points, bench.options.references)
+    floor = match(bench.training_shapes(points, bench.options.samples), references)
+    rows = []
+    for steps, cfg in ((5, 1.0), (10, 1.0), (20, 1.0), (10, bench.options.guidance)):
+        made = bench.sample(points, bench.options.samples, steps=steps, cfg=cfg, proportional=True)
+        found = match(made, references)
+        rows.append(
+            {
+                "steps": steps,
+                "guidance": cfg,
+                "MMD ×10³": interval(found.nearest),
+                "÷ floor": float(found.nearest.mean() / floor.nearest.mean()),
+                "right class": bench.right(made),
+            }
+        )
+    return rows
+
+
+def real(bench: Bench) -> list[Row]:
+    """Compare samples with real-world models of the same name, which are more various than what was trained on."""
+    from .furniture import NAMES, furniture
+
+    points, count, rows = 1024, bench.options.samples, []
+    found = furniture(bench.options.furniture, points, bench.options.references)
+    made, seen = bench.sample(points, count, proportional=True), bench.training_shapes(points, count)
+    for name in NAMES:
+        label, true = LABELS.index(name), found[name]
+        floor, ours = (Matching.of(distances(clouds[label], true)) for clouds in (seen, made))
+        rows.append(
+            {
+                "label": name,
+                "real models": len(true),
+                "MMD ×10³": interval(ours.nearest),
+                "training shapes": interval(floor.nearest),
+                "real models that the judge knows": rate(judged(bench.judge, true) == label),
+            }
+        )
+    return rows
+
+
+def texts(bench: Bench) -> list[Row]:
+    """Judge what the model of text makes of a name of each label in every language."""
+    options, points = bench.options, 512
+    model = load_model(options.text_model, dtype=torch.float32, family="points").eval()
+    encoder = load_text_encoder(options.text_encoder, dtype=torch.float32)
+    none = encoder([""])
+    hits: dict[str, list[bool]] = {}
+    for language in WORDS:
+        for label in range(len(LABELS)):
+            text, mask = encoder([names(label, language)[0]])
+            x = torch.randn(1, 3, points, generator=torch.Generator().manual_seed(label))
+            made = sample_points(model, x, text, mask, bench.sampling, none=none, proportional=True)
+            hits.setdefault("English" if language == "en" else "the 18 others", []).append(
+                bool(judged(bench.judge, [made[0].T])[0] == label)
+            )
+    everything = [hit for row in hits.values() for hit in row]
+    return [
+        {"language": name, "prompts": len(row), "right class": rate(torch.tensor(row))}
+        for name, row in {**hits, "all": everything}.items()
+    ]
+
+
+def operations(config: PointConfig, points: int) -> float:
+    """Return the floating-point operations of one evaluation, by formula: linear in N, and attention in its square."""
+    c = config
+    layer = c.dim * (2 * c.dim + 2 * c.dim * c.n_kv_heads // c.n_heads) + 3 * c.dim * c.ffn_dim
+    ends = c.dim * (3 + 6 * c.features) + 3 * c.dim
+    return 2.0 * points * (c.n_layers * (layer + 2 * points * c.dim) + ends)
+
+
+@torch.inference_mode()
+def cost(bench: Bench) -> list[Row]:
+    """Time one evaluation of the network at several numbers of points, in the processor's own seconds on one thread."""
+    rows, chosen = [], torch.zeros(1, 1, len(LABELS)).to(bench.model.point_embedder.linear.weight)
+    for points in (256, 1024, 2048, 4096, 8192, 16384):
+        x, spent = torch.randn(1, 3, points), []
+        for _ in range(1 if points > 8192 else 3):
+            began = time.process_time()
+            bench.model(x, torch.full((1,), 0.5), chosen, proportional=True)
+            spent.append(time.process_time() - began)
+        flops = operations(bench.model.config, points)
+        rows.append(
+            {"points": points, "seconds": min(spent), "GFLOP": flops / 1e9, "GFLOP/s": flops / 1e9 / min(spent)}
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""Points from a label or a text, to and from files."""

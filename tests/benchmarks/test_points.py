@@ -1,0 +1,71 @@
+"""The benchmark of points: distances, judge and tables."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lumina_next.benchmarks.points.judge import judged, train
+from lumina_next.benchmarks.points.measures import SCALE, Matching, chamfer, distances, interval
+from lumina_next.nextdit.models.points import PointNextDiT
+from lumina_next.tests.benchmarks.test_step import plain
+from lumina_next.tests.support.untrained_points import CONFIG
+
+
+def test_the_chamfer_distance_is_that_of_the_definition():
+    a, b = torch.tensor([[0.0, 0, 0], [1, 0, 0]]), torch.tensor([[0.0, 0, 0.5]])
+    assert chamfer(a, b) == pytest.approx((0.25 + 1.25) / 2 + 0.25)
+    assert chamfer(a, a) == 0 and chamfer(a, b) == pytest.approx(chamfer(b, a))
+
+
+def test_distances_do_not_see_place_and_size():
+    cloud = torch.rand(30, 3, generator=torch.Generator().manual_seed(0))
+    other = torch.rand(30, 3, generator=torch.Generator().manual_seed(1)) * torch.tensor([1.0, 0.2, 0.2])
+    table = distances([cloud, other], [cloud * 7 + 3, other])
+    assert table[0, 0] < 1e-3 and table[1, 1] < 1e-3 and table[0, 1] > 0.01 * SCALE
+
+
+def test_matching_and_coverage():
+    found = Matching.of(torch.tensor([[1.0, 5.0, 3.0], [2.0, 4.0, 9.0]]))
+    assert found.nearest.tolist() == [1, 4, 3] and found.covered.tolist() == [True, False, False]
+    whole = Matching.joined([found, found])
+    assert len(whole.nearest) == 6 and whole.covered.float().mean() == pytest.approx(1 / 3)
+
+
+def test_the_interval_holds_the_mean_and_is_the_same_again():
+    values = torch.randn(50, generator=torch.Generator().manual_seed(0)) + 3
+    found = interval(values)
+    assert found["low"] < found["value"] < found["high"] and found == interval(values)
+    assert 2.5 < found["low"] and found["high"] < 3.6
+
+
+def test_the_judge_tells_boxes_from_rods_that_it_has_not_seen():
+    def clouds(seed: int) -> np.ndarray:
+        points = np.random.default_rng(seed).random((2, 6, 200, 3)) - 0.5
+        points[1, ..., :2] *= 0.1
+        return points
+
+    judge = train(clouds(0), steps=60, batch=8)
+    for label, row in enumerate(clouds(1)):
+        assert (judged(judge, [torch.from_numpy(cloud).float() for cloud in row]) == label).all()
+
+
+@pytest.mark.parametrize("points", (16, 100))
+def test_the_formula_counts_what_grows_with_the_points(points):
+    pytest.importorskip("trimesh")
+    from lumina_next.benchmarks.points.sections import operations
+    from lumina_next.nextdit.call import Call
+
+    def counted(points: int) -> int:
+        model = PointNextDiT(replace(CONFIG, labels=("a",)), device="meta")
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            x, t = torch.empty(1, 3, points, device="meta"), torch.empty(1, device="meta")
+            model.velocity(x, t, torch.empty(1, 1, 1, device="meta"), call=Call(attend=plain))
+        return counter.get_total_flops()
+
+    # text and modulation do not grow; the cross-attention to one token is left out of the formula
+    grown = counted(2 * points) - counted(points)
+    left_out = 4 * points * CONFIG.dim * CONFIG.n_layers
+    assert operations(CONFIG, 2 * points) - operations(CONFIG, points) == grown - left_out

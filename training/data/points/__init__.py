@@ -1,0 +1,1 @@
+"""Point clouds of procedural shapes and their captions."""
