@@ -66,9 +66,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--channels", type=int, help="guide only the first so many channels; 3 is what the reference code does")
     add(
         "--rope",
-        help="how RoPE is scaled above the training size, NAME or NAME,key=value: "
+        help="how RoPE is scaled above the training size, NAME or NAME,key=value: auto, by the model; "
         "time_aware_late,return_from=0.8,return_to=0.9; interpolation; ntk_aware; frequency_aware; time_aware; "
-        "time_aware_watershed,watershed=0.3; extrapolation; default: " + ROPE,
+        "time_aware_watershed,watershed=0.3; yarn; extrapolation; default: " + ROPE,
     )
     add(
         "--context-drop",

@@ -22,7 +22,7 @@ AS_TYPED = ("schedule", "rope", "context_drop", "dtype")
 
 
 FLAGS = {"seeds": "--batch", "loras": "--lora", "compiled": "--compile"}
-ROPE = "time_aware_late"
+ROPE = "auto"
 
 
 def flag(name: str) -> str:

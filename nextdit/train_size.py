@@ -36,6 +36,17 @@ NATIVE = {
         "Z-Image", 2048, True, "README of Tongyi-MAI/Z-Image: 512² to 2048² in area, any aspect ratio"
     ),
     "ming_image": Published("Ming-Image", 2048, False, "the standard size in ComfyUI's own workflow"),
+    "flux_1": Published("FLUX.1", 1408, True, "its announcement, bfl.ai: any aspect ratio up to 2 megapixels"),
+    "flux_2": Published("FLUX.2", 2048, True, "help.bfl.ai, aspect ratios: any, up to 4 megapixels"),
+    "chroma": Published("Chroma", 1024, True, "the size in ComfyUI's own workflow"),
+    # 2.1, native up to 2048 × 2048, has the same weights by name and shape: ask for 2048
+    "qwen_image": Published("Qwen-Image", 1328, True, "README of Qwen-Image: 1328 × 1328, 1664 × 928 and others"),
+    "krea_2": Published("Krea 2", 2048, True, "where its Turbo model is offered: 1K and 2K, 9:16 to 21:9"),
+    "omnigen_2": Published("OmniGen2", 1024, True, "README of OmniGen2: max_pixels 1024 × 1024"),
+    "hidream_i1": Published("HiDream-I1", 1024, True, "README of HiDream-I1: 1024 × 1024, 1360 × 768 and others"),
+    "ernie_image": Published("ERNIE-Image", 1024, True, "Baidu's API: 1024 × 1024, 1376 × 768 and others"),
+    "wan": Published("Wan", 960, True, "README of Wan2.1 and 2.2: up to 720p, 1280 × 720"),
+    "kandinsky_image": Published("Kandinsky 5 Image", 1024, True, "its sizes: 1024 × 1024, 1408 × 640 and others"),
 }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..nextdit import ContextDrop, RopeScaling
-from ..nextdit.layers.rope_scaling import METHODS, scale_factor
+from ..nextdit.layers.rope_scaling import DEFAULT, METHODS, scale_factor
 from ..options import OptionError, named_text, option
 from .models import Models, compiler_in_words, memory_in_words
 from .pictures import Picture, to_pixels, upright_size, versions
@@ -38,7 +38,7 @@ class TextToImage:
     height: int | None = None
     seeds: tuple[int, ...] = (0,)
     sampling: Sampling = Sampling()
-    rope: RopeScaling = RopeScaling()
+    rope: RopeScaling = RopeScaling(DEFAULT)
     drop: ContextDrop | None = None
     second_pass: float | None = None
     image: Image.Image | None = None
@@ -205,7 +205,7 @@ def follow(
         if x is not None:
             over = x if x.shape[-2:] == one.size else interpolate(x, one.size, mode="bicubic")
             fresh = (1 - one.begin) * fresh + one.begin * over
-        rope = scaled(request, one.size, patch, models.scale)
+        rope, _ = scaled(request, one.size, patch, models.scale).resolved(models.about.family.native(models.config))
         velocity = guided_velocity(network, rows, mask, one.sampling, rope=rope, drop=request.drop)
         x = one.sampling.follow(velocity, fresh, one.begin, on_step)
     assert x is not None

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ...nextdit import ContextDrop
 from ...nextdit.context_drop import FADES
-from ...nextdit.layers.rope_scaling import DEFAULT
+from ...nextdit.layers.rope_scaling import TIME_AWARE_LATE
 from ..shared.metrics import mean, psnr
 from ..shared.options import ROOT, add_options, open_bench
 from ..shared.plot import plot_context_drop, require_matplotlib
@@ -37,7 +37,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--sizes", nargs="*", choices=FACTORS, default=list(FACTORS))
     add("--windows", nargs="*", type=int, default=[2, 3, 4])
-    add("--rope", default=DEFAULT, help="METHOD[,key=number…][,proportional]")
+    add("--rope", default=TIME_AWARE_LATE, help="METHOD[,key=number…][,proportional]")
     add("--prompts", nargs="*", default=PROMPTS, help="how many; SIZE=number for one size (default: %(default)s)")
     add("--document", type=Path, default=ROOT / "docs" / "context_drop.md", help="whose tables are filled in")
     return parser.parse_args(arguments)

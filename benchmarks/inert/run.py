@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from ...nextdit.layers.rope_scaling import DEFAULT
+from ...nextdit.layers.rope_scaling import TIME_AWARE_LATE
 from ..shared.options import ROOT
 from ..shared.report import write_results
 from ..shared.truth import DEMO
@@ -43,7 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
     model = comfy.sd.load_diffusion_model(str(DEMO / "diffusion_models" / "lumina-next-demo.safetensors"))
     text = torch.randn(1, 8, model.model.diffusion_model.config.text_dim)
     call = milliseconds(lambda: model.model.apply_model(*LATENT, c_crossattn=text), 40)
-    patched = {"Scaled RoPE": scale_rope(model, DEFAULT)[0], "Context Drop": drop_context(model, ContextDrop(1))}
+    patched = {
+        "Scaled RoPE": scale_rope(model, TIME_AWARE_LATE)[0],
+        "Context Drop": drop_context(model, ContextDrop(1)),
+    }
     rows = [{"node": node, **measure(patch, call)} for node, patch in patched.items()]
     settings = {"device": "cpu", "threads": torch.get_num_threads()}
     write_results(options.results, "inert", settings, {"64 × 64 px": rows})

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from ...nextdit.layers.rope_scaling import DEFAULT
+from ...nextdit.layers.rope_scaling import TIME_AWARE_LATE
 
 Sections = dict[str, list[dict[str, Any]]]
 BICUBIC = "1× sample, bicubic"  # the row of samples enlarged
@@ -20,11 +20,11 @@ def add_bar(rows: list[dict[str, Any]], what: str, wanted: float, measured: floa
 def size_bars(found: Sections) -> list[dict[str, Any]]:
     """Return the rows of the default method and of second passes at 2×, once it and bicubic were measured."""
     twice = {row["method"]: row for row in found.get("2×", ())}
-    if DEFAULT not in twice or BICUBIC not in twice:
+    if TIME_AWARE_LATE not in twice or BICUBIC not in twice:
         return []
     rows: list[dict[str, Any]] = []
     bicubic = twice[BICUBIC]
-    for name in (DEFAULT, *(name for name in twice if name.startswith(AGAIN))):
+    for name in (TIME_AWARE_LATE, *(name for name in twice if name.startswith(AGAIN))):
         own = twice[name]
         add_bar(rows, f"2× ({name}): identity, %", 95, own["identity"]["value"])
         add_bar(rows, f"2× ({name}): exactly one object, %", 95, own["one object"]["value"])
@@ -34,7 +34,7 @@ def size_bars(found: Sections) -> list[dict[str, Any]]:
         )
     # the whole interval of the paired difference above the default's would be a method that is better than it
     better = [name for name, row in twice.items() if row["above default"]["high"] < 0 and not name.startswith("1×")]
-    add_bar(rows, f"2×: methods whose GMSD is below {DEFAULT}'s by more than chance", 0, len(better), "≤")
+    add_bar(rows, f"2×: methods whose GMSD is below {TIME_AWARE_LATE}'s by more than chance", 0, len(better), "≤")
     return rows
 
 

@@ -1,7 +1,7 @@
 """Score every RoPE method above the training size: `python -m lumina_next.benchmarks.sizes`.
 
-Writes benchmarks/results/sizes.*, picture grids, and the tables in docs/larger_sizes.md; sizes that are not asked for
-keep what an earlier run found. Also the search for a method's options:
+Writes benchmarks/results/sizes.*, picture grids, and the table of 2× in docs/larger_sizes.md; sizes that are not asked
+for keep what an earlier run found. Also the search for a method's options:
 `--name search --sizes 2× --rope interpolation time_aware_late time_aware_late,return_from=0.5 …`, where
 `proportional` and `per_axis` can follow a method too; under another name the document stays as it is.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...nextdit import RopeScaling
-from ...nextdit.layers.rope_scaling import DEFAULT, METHODS, scale_factor
+from ...nextdit.layers.rope_scaling import DEFAULT, METHODS, TIME_AWARE_LATE, scale_factor
 from ...options import named_values
 from ..shared.bars import AGAIN, BICUBIC, size_bars
 from ..shared.metrics import mean, objects
@@ -38,14 +38,13 @@ from ..shared.sections import BASE, Bench, Row, summary
 SIZES = {"1.5×": (96, 96), "2×": (128, 128), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
 PROMPTS = ("12", "2×=104", "4×=4")
 SHOWN = 8, 512  # pictures a row of a grid at most, and pixels
-SUMMARY = "2×"  # the size of the picture that shows a user what to do
-SHOWN_SQUARE = ("method", "identity", "psnr", "edges", "sharpness")  # the columns in docs/larger_sizes.md
-SHOWN_WIDE = ("method", "identity", "objects", "edges", "sharpness")
+SUMMARY = "2×"  # the size of the picture and the table that show a user what to do
+SHOWN_COLUMNS = ("method", "identity", "psnr", "edges", "sharpness")  # the columns in docs/larger_sizes.md
 SHOWN_ROWS = {  # and the rows, by what they are called there
     BICUBIC: "1× sample, enlarged",
     "extrapolation": "no scaling",
-    **{name: name for name in ("interpolation", "ntk_aware", "time_aware", DEFAULT, f"{DEFAULT},per_axis")},
-    f"{AGAIN}, {DEFAULT}": f"two passes, {DEFAULT}",
+    **{name: name for name in ("interpolation", "ntk_aware", "time_aware", TIME_AWARE_LATE)},
+    f"{AGAIN}, {TIME_AWARE_LATE}": f"two passes, {TIME_AWARE_LATE}",
 }
 BEGIN, PASS_STEPS = 0.7, 3  # when the passes after the first begin (t), and their steps; in ComfyUI a denoise of 0.3
 
@@ -55,7 +54,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add_options(parser, name="sizes")
     add = parser.add_argument
     add("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
-    add("--rope", nargs="*", default=list(METHODS), help="METHOD[,key=number…][,proportional][,per_axis]")
+    add(
+        "--rope",
+        nargs="*",
+        default=[x for x in METHODS if x != DEFAULT],
+        help="METHOD[,key=number…][,proportional][,per_axis]",
+    )
     add("--prompts", nargs="*", default=PROMPTS, help="how many; SIZE=number for one size (default: %(default)s)")
     add("--document", type=Path, default=ROOT / "docs" / "larger_sizes.md", help="whose tables are filled in")
     return parser.parse_args(arguments)
@@ -80,13 +84,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def publish(options: argparse.Namespace, said: dict[str, str], results: dict[str, Any], fresh: Iterable[str]) -> None:
-    """Write the results, and the tables of the `fresh` sizes in the document."""
+    """Write the results, and the document's table if that size is among the `fresh` ones."""
     write_results(options.results, options.name, said, results, size_bars(results))
-    if options.name == "sizes":
-        for size in fresh:
-            rows = [x | {"method": SHOWN_ROWS[x["method"]]} for x in results[size] if x["method"] in SHOWN_ROWS]
-            shown = brief(rows or results[size], SHOWN_SQUARE if size.endswith("×") else SHOWN_WIDE)
-            fill_document(options.document, {size: f"{shown}\n\n{measured_with(said[size])}"})
+    if options.name == "sizes" and SUMMARY in fresh:
+        found = results[SUMMARY]
+        rows = [x | {"method": SHOWN_ROWS[x["method"]]} for x in found if x["method"] in SHOWN_ROWS]
+        shown = brief(rows or found, SHOWN_COLUMNS)
+        fill_document(options.document, {SUMMARY: f"{shown}\n\n{measured_with(said[SUMMARY])}"})
 
 
 def draw_grids(options: argparse.Namespace, size: str, drawn: dict[str, Tensor]) -> None:
@@ -97,9 +101,9 @@ def draw_grids(options: argparse.Namespace, size: str, drawn: dict[str, Tensor])
         labels = {
             "true": "the true picture",
             "extrapolation": "no scaling",
-            DEFAULT: "Scaled RoPE, one pass",
+            TIME_AWARE_LATE: "Scaled RoPE, one pass",
         }
-        labels[f"{AGAIN}, {DEFAULT}"] = "Scaled RoPE, two passes"
+        labels[f"{AGAIN}, {TIME_AWARE_LATE}"] = "Scaled RoPE, two passes"
         rows = {label: drawn[key] for key, label in labels.items() if key in drawn}
         write_grid(options.pictures / f"{options.name}.webp", rows, columns)
 
@@ -144,7 +148,7 @@ def measure(bench: Bench, size: str, specs: list[str], count: int) -> list[Row]:
     for spec in specs:
         drawn[spec] = timed(bench, prompts, height, width, rope=scaling(spec, height, width, bench))
     if height == width:
-        for spec in (name for name in ("interpolation", DEFAULT) if name in specs):
+        for spec in (name for name in ("interpolation", TIME_AWARE_LATE) if name in specs):
             drawn[f"{AGAIN}, {spec}"] = passes(bench, prompts, drawn[BICUBIC][1], small, height, spec)
     measured = {}
     for name, (pictures, _) in drawn.items():
@@ -191,7 +195,7 @@ def measures(bench: Bench, pictures: Tensor, concepts: list[int]) -> dict[str, T
 def row(name: str, measured: dict[str, dict[str, Tensor]], seconds: float) -> Row:
     """Return one method's row; also how much its GMSD is above the default's and bicubic's, where they are measured."""
     found: Row = {"method": name, **summary(measured[name])}
-    for other, key in ((DEFAULT, "above default"), (BICUBIC, "above bicubic")):
+    for other, key in ((TIME_AWARE_LATE, "above default"), (BICUBIC, "above bicubic")):
         if other in measured:
             found[key] = mean(measured[name]["perceptual"] - measured[other]["perceptual"])
     return {**found, "seconds": seconds}

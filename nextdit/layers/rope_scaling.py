@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ...options import Method, Parameter, pick
 from .rope import Axes
+from .rope_choice import Choice, choose
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,16 @@ def _late(scaling: "RopeScaling", s: Stretch, t: Tensor) -> Tensor:
     return (-e * s.ln_base - s.ln_factor * (1 - returned * (1 - e / e[-1]))).exp()
 
 
+def _yarn(scaling: "RopeScaling", s: Stretch, t: Tensor) -> Tensor:
+    turns = scaling.train_tokens / (2 * math.pi) * s.plain.exp()  # of a frequency across the training image
+    kept = ((turns - 1) / (32 - 1)).clamp(0.0, 1.0)  # the paper's α and β
+    return _exp((kept * s.plain.exp() + (1 - kept) * s.interpolated.exp()).log(), t)
+
+
+def _auto(scaling: "RopeScaling", s: Stretch, t: Tensor) -> Tensor:
+    return METHODS[choose(None, scaling.train_tokens).method].theta(scaling, s, t)
+
+
 def _time(name: str, default: float, tooltip: str) -> Parameter:
     return Parameter(name, default, 0.0, 1.0, 0.01, tooltip, below=1.0, closed=True)
 
@@ -117,9 +128,16 @@ METHODS: dict[str, RopeMethod] = {
             theta=_late,
             by_time=True,
         ),
+        RopeMethod(
+            "yarn",
+            "as language models do: waves that fit often into the training image kept, long ones interpolated",
+            theta=_yarn,
+        ),
+        RopeMethod("auto", "one of the others, by the model and its positions per axis", theta=_auto, by_time=True),
     )
 }
-DEFAULT = "time_aware_late"
+DEFAULT = "auto"
+TIME_AWARE_LATE = "time_aware_late"
 
 
 def scale_factor(grid: Sequence[int], train_tokens: int, per_axis: bool = False) -> float | tuple[float, ...]:
@@ -141,11 +159,12 @@ class RopeScaling:
     below 1 it counts as 1. `train_tokens` is the tokens per side in training (1024 px → 64). `watershed` is the
     time below which `time_aware_watershed` interpolates, `time_aware_late` returns between `return_from` and
     `return_to`. `proportional` turns on proportional attention.
-    Methods: paper section 2.3; `time_aware_watershed` and proportional attention: reference code; `time_aware_late`:
-    our definition. Raises ValueError on an unknown method or values out of range.
+    Methods: paper section 2.3; `time_aware_watershed` and proportional attention: reference code; `yarn`: arXiv
+    2309.00071, NTK-by-parts with its constants; `time_aware_late`: our definition; `auto`: rope_choice.py. Raises
+    ValueError on an unknown method or values out of range.
     """
 
-    method: str = DEFAULT
+    method: str = TIME_AWARE_LATE
     factor: float | tuple[float, ...] = 1.0
     train_tokens: int = 64
     watershed: float = WATERSHED.default
@@ -179,11 +198,14 @@ class RopeScaling:
     def thetas(self, axes: Axes, t: Tensor, still: int = 0) -> list[Tensor]:
         """Return the frequencies of every axis at times t (B,), (n,) or (B, n) each, float32 on t's device.
 
-        The first `still` axes (frames, text) are not stretched; the others are rows and columns.
+        The first `still` axes (frames, text) are not stretched; then come rows and columns, and others (text) are not.
         """
         times = t if METHODS[self.method].by_time else t.new_zeros(())  # one table does for a batch
-        first = [PLAIN._theta(axes, axis, 0, t.new_zeros(())) for axis in range(still)]
-        return first + [self._theta(axes, axis, axis - still, times) for axis in range(still, len(axes.widths))]
+        stretched = range(still, still + 2)
+        return [
+            self._theta(axes, i, i - still, times) if i in stretched else PLAIN._theta(axes, i, 0, t.new_zeros(()))
+            for i in range(len(axes.widths))
+        ]
 
     def _theta(self, axes: Axes, axis: int, stretched: int, t: Tensor) -> Tensor:
         s = max(1.0, self.factor[stretched] if isinstance(self.factor, tuple) else self.factor)
@@ -202,9 +224,24 @@ class RopeScaling:
         passed = ((t - self.return_from) / max(self.return_to - self.return_from, 1e-6)).clamp(0.0, 1.0)
         return torch.where(t >= self.return_to, 1.0, passed.square() * (3 - 2 * passed))
 
+    def resolved(self, family: str | None) -> tuple["RopeScaling", Choice | None]:
+        """Return the scaling with the method that `auto` is for a family (rope_choice.py), and the choice if it was."""
+        if self.method != DEFAULT:
+            return self, None
+        choice = choose(family, self.train_tokens)
+        return replace(self, method=choice.method, proportional=self.proportional or choice.proportional), choice
+
     def logit_scale(self, tokens: int) -> float:
-        """Return what self-attention's logits are multiplied with, √(log N / log N_train), or 1 (reference code)."""
-        return math.sqrt(math.log(tokens) / math.log(self.train_tokens**2)) if self.proportional else 1.0
+        """Return what self-attention's logits are multiplied with if `proportional`, else 1.
+
+        √(log N / log N_train) (reference code), or, for `yarn`, (0.1 ln s + 1)² (its paper).
+        """
+        if not self.proportional:
+            return 1.0
+        if self.method == "yarn":
+            s = max(self.factor) if isinstance(self.factor, tuple) else self.factor
+            return (0.1 * math.log(max(s, 1.0)) + 1) ** 2
+        return math.sqrt(math.log(tokens) / math.log(self.train_tokens**2))
 
 
 PLAIN = RopeScaling("extrapolation")

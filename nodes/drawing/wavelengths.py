@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ...nextdit.layers.rope import Axes
-from ...nextdit.layers.rope_scaling import METHODS, RopeScaling
+from ...nextdit.layers.rope_scaling import DEFAULT, METHODS, RopeScaling
 from .curve import BACKGROUND, DOT, FAINT, LINE, SMOOTH, TEXT
 
 WIDTH, HEIGHT = 360, 250
@@ -66,7 +66,7 @@ def draw_wavelengths(scaling: RopeScaling, axes: Axes, tokens: tuple[int, int], 
     """
     plot = Plot(scaling, axes)
     plot.rulings()
-    for method in METHODS:
+    for method in (name for name in METHODS if name != DEFAULT):  # which is one of the others
         for t in _times(method):
             plot.curve(method, t, OTHERS, 1)
     for t, colour in reversed(_shaded(scaling.method)):

@@ -16,15 +16,16 @@ class DropContext(io.ComfyNode):
             display_name="Context Drop",
             category="Lumina-Next/model patches",
             description="Faster sampling of large images: self-attention looks at averaged image keys and values while "
-            "there is more noise than image. For Lumina-Next, Lumina-Image-2.0, Z-Image and Ming-Image. Text and "
-            "reference images are never averaged.",
+            "there is more noise than image. For Lumina-Next, and ComfyUI's own Lumina-Image-2.0, NewBie, Z-Image, "
+            "Ming-Image, Qwen-Image, Krea 2, FLUX.1, FLUX.2, Chroma, Wan and Kandinsky 5. Text and reference images "
+            "are never averaged.",
             search_aliases=(
                 "token merge, token merging, ToMe, tomesd, hypertile, faster, faster sampling, speed up, "
                 "acceleration, sparse attention, attention pooling, kv downsampling, 加速, 提速, 令牌合并, "
                 "高速化"
             ).split(", "),
             inputs=[
-                io.Model.Input("model", tooltip="A Lumina-Next, Lumina-Image-2.0, Z-Image or Ming-Image model."),
+                io.Model.Input("model", tooltip="A Lumina-Next model, or one of ComfyUI's own that the node knows."),
                 io.Int.Input(
                     "window",
                     default=2,

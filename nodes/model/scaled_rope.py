@@ -6,8 +6,8 @@ from ..adapter.host.schema import schema
 from ..adapter.patches import scaled_rope
 
 METHOD = (
-    "How the frequencies of RoPE change. Best with 16 positions per axis in training (the demo), as measured: "
-    "time_aware_late. With 64 (the released models), as the paper reports: time_aware. The node's help explains each."
+    "How the frequencies of RoPE change. auto chooses by the model and its positions per axis, and says on the node "
+    "what it took and why. The node's help explains each."
 )
 PARAMETERS = {method.name: [parameter.name for parameter in method.parameters] for method in METHODS.values()}
 
@@ -26,8 +26,9 @@ class ScaledRope(io.ComfyNode):
             display_name="Scaled RoPE",
             category="Lumina-Next/model patches",
             description="Images larger than a model was trained on: scales its position embedding (RoPE) by the size "
-            "of the latent being sampled. For Lumina-Next, Lumina-Image-2.0, Z-Image and Ming-Image. Within the sizes "
-            "that a model is native to it changes nothing, and says so.",
+            "of the latent being sampled. For Lumina-Next, and ComfyUI's own Lumina-Image-2.0, NewBie, Z-Image, "
+            "Ming-Image, Qwen-Image, Krea 2, FLUX.1, FLUX.2, Chroma, OmniGen2, HiDream-I1, ERNIE-Image, Wan and "
+            "Kandinsky 5. Within the sizes that a model is native to it changes nothing, and says so.",
             search_aliases=(
                 "DyPE, NTK, YaRN, RoPE, high resolution, high res, hires, higher resolution, larger images, "
                 "upscale, 2K, 4K, extrapolation, interpolation, position interpolation, position embedding, "
@@ -35,7 +36,7 @@ class ScaledRope(io.ComfyNode):
                 "高解析度, 高解像度, 位置编码, 位置エンコーディング, パノラマ"
             ).split(", "),
             inputs=[
-                io.Model.Input("model", tooltip="A Lumina-Next, Lumina-Image-2.0, Z-Image or Ming-Image model."),
+                io.Model.Input("model", tooltip="A Lumina-Next model, or one of ComfyUI's own that the node knows."),
                 *choice("method", _method_inputs(), tooltip=METHOD),
                 io.Combo.Input(
                     "factor",
@@ -57,8 +58,8 @@ class ScaledRope(io.ComfyNode):
                     max=16384,
                     step=8,
                     tooltip="Side in pixels of the largest square the model was trained on. 0 takes it from the model: "
-                    "1024 for Lumina-Next and Lumina-Image-2.0, 2048 for Z-Image and Ming-Image. For Z-Image-Turbo, "
-                    "whose makers show it up to 1536, set 1536 to scale from there on.",
+                    "the node's help has the sizes. For Z-Image-Turbo, whose makers show it up to 1536, set 1536 to "
+                    "scale from there on; for Qwen-Image 2.1 set 2048.",
                 ),
                 io.Latent.Input(
                     "latent",

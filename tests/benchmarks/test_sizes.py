@@ -12,7 +12,7 @@ from lumina_next.benchmarks.shared import bars, metrics, report
 from lumina_next.benchmarks.shared.sections import Bench
 from lumina_next.benchmarks.sizes import run as sizes
 from lumina_next.nextdit import ContextDrop, RopeScaling, load_model
-from lumina_next.nextdit.layers.rope_scaling import DEFAULT
+from lumina_next.nextdit.layers.rope_scaling import TIME_AWARE_LATE
 from lumina_next.tests.support import untrained_model
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -82,10 +82,15 @@ def test_a_second_pass_starts_from_the_picture(bench, truth, monkeypatch):
 
 def test_bars_of_the_default_at_twice_the_size():
     again = f"{bars.AGAIN}, interpolation"
-    values = {"1× sample, bicubic": (0.25, -0.1), DEFAULT: (0.2, 0), "interpolation": (0.19,), "ntk_aware": (0.3,)}
+    values = {
+        "1× sample, bicubic": (0.25, -0.1),
+        TIME_AWARE_LATE: (0.2, 0),
+        "interpolation": (0.19,),
+        "ntk_aware": (0.3,),
+    }
     rows = [{"method": name, **found(*value)} for name, value in (values | {again: (0.24, -0.05)}).items()]
     rows[1]["above bicubic"], rows[4]["above bicubic"] = {"high": -0.04}, {"high": 0.001}
-    met = {row["what"].removeprefix(f"2× ({DEFAULT}): "): row["met"] for row in bars.size_bars({"2×": rows})}
+    met = {row["what"].removeprefix(f"2× ({TIME_AWARE_LATE}): "): row["met"] for row in bars.size_bars({"2×": rows})}
     assert (
         met["identity, %"] == "yes"
         and met["exactly one object, %"] == "no"
@@ -93,7 +98,7 @@ def test_bars_of_the_default_at_twice_the_size():
     )
     of_gmsd = "GMSD − bicubic's, upper end of the interval"
     assert met[of_gmsd] == "yes" and met[f"2× ({again}): {of_gmsd}"] == "no"
-    better = f"2×: methods whose GMSD is below {DEFAULT}'s by more than chance"
+    better = f"2×: methods whose GMSD is below {TIME_AWARE_LATE}'s by more than chance"
     assert met[better] == "yes"
     rows[2] |= found(0.19, -0.01)
     assert {row["what"]: row["measured"] for row in bars.size_bars({"2×": rows})}[better] == 1
@@ -102,22 +107,24 @@ def test_bars_of_the_default_at_twice_the_size():
 
 def test_one_command_writes_the_sizes_tables_grids_and_document(tmp_path, checkpoint):
     document = shutil.copy(DOCS / "larger_sizes.md", tmp_path / "document.md")
-    options = ["--sizes", "1.5×", "1:2", "--rope", DEFAULT, "interpolation", "--prompts", "2", "1:2=1"]
+    options = ["--sizes", "1.5×", "1:2", "--rope", TIME_AWARE_LATE, "interpolation", "--prompts", "2", "1:2=1"]
     sizes.main([*checkpoint, *options, "--document", str(document)])
     written = json.loads((tmp_path / "sizes.json").read_text("utf-8"))["sections"]
     assert [row["method"] for row in written["1.5×"]] == [
         "1× sample, bicubic",
         "1× sample, nearest",
-        DEFAULT,
+        TIME_AWARE_LATE,
         "interpolation",
         f"{bars.AGAIN}, interpolation",
-        f"{bars.AGAIN}, {DEFAULT}",
+        f"{bars.AGAIN}, {TIME_AWARE_LATE}",
     ]
-    assert [row["method"] for row in written["1:2"]][2:] == [f"{DEFAULT},per_axis", "interpolation,per_axis"]
+    assert [row["method"] for row in written["1:2"]][2:] == [f"{TIME_AWARE_LATE},per_axis", "interpolation,per_axis"]
     assert all(row["seconds"] > written["1.5×"][0]["seconds"] for row in written["1.5×"][4:])
     assert written["1.5×"][0]["above bicubic"]["value"] == 0
     assert written["1.5×"][2]["above default"] == {"value": 0, "low": 0, "high": 0, "n": 2}
-    sizes.main([*checkpoint, "--sizes", "1:2", "--rope", DEFAULT, "--prompts", "1", "--document", str(document)])
+    sizes.main(
+        [*checkpoint, "--sizes", "1:2", "--rope", TIME_AWARE_LATE, "--prompts", "1", "--document", str(document)]
+    )
     again = json.loads((tmp_path / "sizes.json").read_text("utf-8"))["sections"]
     assert again["1.5×"] == written["1.5×"] and len(again["1:2"]) < len(written["1:2"])
     assert "| interpolation |" in Path(document).read_text("utf-8")
@@ -139,7 +146,7 @@ def test_one_command_writes_the_context_drop_tables_and_plot(tmp_path, checkpoin
     assert "| 2 × 2 | linear |" in Path(document).read_text("utf-8")
 
 
-@pytest.mark.parametrize("name,titles", [("larger_sizes", sizes.SIZES), ("context_drop", context_drop.FACTORS)])
+@pytest.mark.parametrize("name,titles", [("larger_sizes", [sizes.SUMMARY]), ("context_drop", context_drop.FACTORS)])
 def test_the_documents_have_a_place_for_every_table(name, titles):
     text = (DOCS / f"{name}.md").read_text("utf-8")
     assert all(f"<!-- table: {title} -->" in text for title in titles)

@@ -18,10 +18,16 @@ def test_what_is_asked_for_comes_before_the_file_and_the_file_before_the_family(
 
 
 def test_the_sizes_that_makers_name():
-    sides = {"lumina_next": 1024, "lumina_image_2": 1024, "z_image": 2048, "ming_image": 2048}
+    sides = {"lumina_next": 1024, "lumina_image_2": 1024, "z_image": 2048, "ming_image": 2048, "qwen_image": 1328}
+    sides |= {"flux_1": 1408, "flux_2": 2048, "chroma": 1024, "krea_2": 2048, "omnigen_2": 1024, "hidream_i1": 1024}
+    sides |= {"ernie_image": 1024, "wan": 960, "kandinsky_image": 1024}
     assert {key: family.pixels for key, family in NATIVE.items()} == sides
     assert all(family.source for family in NATIVE.values())
-    assert {key for key, family in NATIVE.items() if family.any_aspect} == {"z_image"}
+    assert {key for key, family in NATIVE.items() if not family.any_aspect} == {
+        "lumina_next",
+        "lumina_image_2",
+        "ming_image",
+    }
 
 
 def test_models_in_pixel_space_and_of_views_have_no_size_of_their_own():

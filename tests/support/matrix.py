@@ -13,7 +13,7 @@ import comfy.samplers
 import torch
 
 from lumina_next.nextdit import ContextDrop, MultiViewNextDiT
-from lumina_next.nextdit.layers.rope_scaling import DEFAULT
+from lumina_next.nextdit.layers.rope_scaling import TIME_AWARE_LATE
 from lumina_next.nextdit.models.multiview import MultiViewConfig
 from lumina_next.nodes.adapter.models.multiview import LuminaNextMultiView
 from lumina_next.nodes.adapter.models.views import with_views
@@ -138,7 +138,7 @@ def patching(patch: Callable) -> Callable[[Setup], Setup]:
 
 ROWS: dict[str, Callable[[Setup], Setup]] = {
     "Load Lumina-Next Model": lambda setup: setup,
-    "Scaled RoPE": patching(lambda model: scale_rope(model, DEFAULT, 128)[0]),
+    "Scaled RoPE": patching(lambda model: scale_rope(model, TIME_AWARE_LATE, 128)[0]),
     "Context Drop": patching(lambda model: drop_context(model, ContextDrop(2, "none"))),
     "Flow Schedule, Flow Sampler": _flow,
     "Channel Guidance": patching(lambda model: guide_channels(model, 2)),

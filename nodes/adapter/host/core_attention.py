@@ -1,7 +1,8 @@
-"""The way into attention of core's own Lumina-Image-2.0, Z-Image and Ming-Image: `optimized_attention_override`.
+"""The way into attention of core's own models: `optimized_attention_override`.
 
-Their main layers attend over one sequence (core_sequence.py), and say "double" as block_type and their number as
-block_index; the refiner layers before them say nothing. Keys and values arrive rotated and with all heads.
+Their main layers attend over one sequence (core_sequence.py), and say a block_type (core_families.py) and their number
+as block_index; refiner layers before them say nothing. Keys and values arrive rotated, by some families with heads and
+channels together.
 """
 
 import math
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....nextdit.context_drop import average_windows
-from .core_sequence import ImageTokens, check_length, image_tokens, tokens_before
+from .core_families import CoreFamily
+from .core_sequence import ImageTokens, NextDiTSequence, check_length
 
 OVERRIDE = "optimized_attention_override"
 COMPILED = "torch.compile"  # the key under which core's compile node wraps a model
@@ -69,9 +71,17 @@ def main_layers_say_their_number() -> bool:
     return ("double", 0) in said
 
 
-def check_main_layers(what: str) -> None:
-    """Raise RuntimeError, naming what cannot be done, unless `main_layers_say_their_number`."""
-    if not main_layers_say_their_number():
+def check_main_layers(what: str, family: CoreFamily) -> None:
+    """Raise ValueError if a family's attention cannot be reached, RuntimeError if this ComfyUI's NextDiT's cannot.
+
+    Both name what cannot be done.
+    """
+    if family.closed:
+        raise ValueError(
+            f"{what} cannot reach the attention of {family.name} models, since {family.closed}; turn it off, or use "
+            "another model"
+        )
+    if isinstance(family.sequence, NextDiTSequence) and not main_layers_say_their_number():
         raise RuntimeError(
             f"{what} cannot hook Lumina-Image-2.0 or Z-Image in this release of ComfyUI: their layers do not say which "
             "one attends; update ComfyUI, or this pack where ComfyUI is the latest"
@@ -112,38 +122,77 @@ def _is_compiled(module: nn.Module) -> bool:
     return getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
 
 
-def editing(key: str, what: str, make_edit: Callable[[Place, Any], Edit]) -> Callable:
+def editing(key: str, what: str, make_edit: Callable[[Place, Any], Edit], network: nn.Module, family: CoreFamily):
     """Return a DIFFUSION_MODEL wrapper that edits the main layers' attention in calls with a request.
 
     make_edit(the image's place, request's value) returns the edit; `what` names the node in errors.
     """
+    code = network._forward.__code__
+    names = code.co_varnames[2 : code.co_argcount]  # after self and x
 
     def wrapper(executor, x, *args, **kwargs):
         request = kwargs.pop(key, None)
         if request is None:
             return executor(x, *args, **kwargs)
-        network, options = executor.class_obj, dict(kwargs["transformer_options"])
-        text = args[1] if len(args) > 1 else kwargs.get("context")
-        place = Place(image_tokens(x, network, kwargs), tokens_before(network, text, kwargs), what)
-        previous, preferred = options.get(OVERRIDE), Preferred(network, bool(kwargs.get("ref_latents")))
-        options[OVERRIDE] = _override(make_edit(place, request.value), request, previous or preferred)
+        network, given = executor.class_obj, dict(zip(names, args, strict=False))
+        conds = given | kwargs
+        before = family.sequence.before(network, conds.get("context"), conds)
+        place = Place(family.sequence.image(x, network, conds), before, what)
+        options = dict(conds["transformer_options"])
+        previous = options.get(OVERRIDE) or default_attention(network, family, conds)
+        edit = make_edit(place, request.value)
+        options[OVERRIDE] = _override(edit, request, previous, LayerNumbers(network, family))
         # a wrapper further in may skip the network (EasyCache)
         request.sent = executor.idx + 1 == len(executor.wrappers)
+        if "transformer_options" in given:
+            return executor(x, *(given | {"transformer_options": options}).values(), **kwargs)
         return executor(x, *args, **(kwargs | {"transformer_options": options}))
 
     return wrapper
 
 
-def _override(edit: Edit, request: EditRequest, previous: Callable) -> Callable:
+class LayerNumbers:
+    """What number the layer has that attends in one call of a network, None for attention to leave alone."""
+
+    def __init__(self, network: nn.Module, family: CoreFamily):
+        self.first, self.text_apart = family.first_layers(network), family.text_apart
+        self.seen: set[int] = set()
+
+    def number(self, options: dict) -> int | None:
+        first = self.first.get(options.get("block_type", ""))
+        if first is None:
+            return None
+        number = first + options["block_index"]
+        if self.text_apart:
+            if number in self.seen:
+                return None
+            self.seen.add(number)
+        return number
+
+
+def _override(edit: Edit, request: EditRequest, previous: Callable, layers: LayerNumbers) -> Callable:
     def override(func, q, k, v, heads, mask=None, **kwargs):
         request.attended = True
-        options = kwargs["transformer_options"]
-        if options.get("block_type") == "double":
-            q, k, v, mask = edit(q, k, v, mask, options["block_index"])
-            request.done = True
+        number = layers.number(kwargs["transformer_options"])
+        if number is None:
+            return previous(func, q, k, v, heads, mask=mask, **kwargs)
+        request.done = True
+        if kwargs.get("skip_reshape"):
+            q, k, v, mask = edit(q, k, v, mask, number)
+        else:  # (B, L, H·D)
+            width = q.shape[-1] // heads
+            q, k, v, mask = edit(*(x.unflatten(-1, (-1, width)).transpose(1, 2) for x in (q, k, v)), mask, number)
+            q, k, v = (x.transpose(1, 2).flatten(2) for x in (q, k, v))
         return previous(func, q, k, v, heads, mask=mask, **kwargs)
 
     return override
+
+
+def default_attention(network: nn.Module, family: CoreFamily, conds: dict) -> Callable:
+    """Return the override that computes as core does without one."""
+    if isinstance(family.sequence, NextDiTSequence):
+        return Preferred(network, bool(conds.get("ref_latents")))
+    return lambda func, *args, **kwargs: func(*args, **kwargs)
 
 
 class Preferred:

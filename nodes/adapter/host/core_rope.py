@@ -1,9 +1,8 @@
-"""Scaled RoPE on core's own Lumina-Image-2.0, Z-Image and Ming-Image.
+"""Scaled RoPE on core's own models.
 
-Doors: an object patch of `diffusion_model.rope_embedder`, a module that turns position ids (B, N, 3) into rotations
-(B, 1, N, head_dim / 2, 2, 2), called once for every text and image; an APPLY_MODEL wrapper, which knows size and sigma
-of every call. The first axis counts text tokens (an image stands on one value of it) and stays as it is; rows and
-columns are 0 for text, so whatever their frequencies are, text does not turn by them.
+Doors: an object patch of the position embedding (core_families.py), a module that turns position ids (B, N, axes) into
+rotations; an APPLY_MODEL wrapper, which knows size and sigma of every call. Rows and columns of the image turn by other
+frequencies; text, references and all other axes stay as they are.
 """
 
 import math
@@ -16,11 +15,11 @@ from torch import Tensor, nn
 
 from ....nextdit.layers.rope import Axes
 from .core_attention import Edit, EditRequest, Place, check_main_layers, editing, run_with_request
-from .core_sequence import ImageTokens, image_tokens, reference_calls
+from .core_families import CoreFamily
+from .core_sequence import ImageTokens
+from .core_tables import spread
 from .time import flow_time
 from .wrappers import replace_wrapper
-
-EMBEDDER = "diffusion_model.rope_embedder"
 
 
 @dataclass
@@ -37,64 +36,62 @@ class Turn:
     ran: bool = False
     found: bool = False
 
+    @property
+    def batch(self) -> int:
+        """Rows that a table needs: one a time, where they differ."""
+        return max(theta.shape[0] if theta.ndim > 1 else 1 for theta in self.thetas)
+
+    def next_call(self, length: int) -> slice | None:
+        """Return where the image is among the `length` positions of the embedder's next call, None if not there."""
+        if self.plain:
+            self.plain -= 1
+            return None
+        self.ran = True
+        if self.found and self.image.first:  # a reference of the image's size
+            return None
+        place = self.image.among(length)
+        self.found |= place is not None
+        return place
+
 
 Calls = dict[torch.device, Turn]
 """The call that runs on a device; empty between calls."""
 
 
 class ScaledEmbedder(nn.Module):
-    """A model's rope embedder, whose rows and columns turn by the frequencies of the call, where `calls` has any."""
+    """A model's position embedding, whose rows and columns turn by the frequencies of the call, if `calls` has any."""
 
-    def __init__(self, plain: nn.Module, calls: Calls):
+    def __init__(self, plain: nn.Module, calls: Calls, family: CoreFamily):
         super().__init__()
-        self.plain, self.calls = plain, calls
+        self.plain, self.calls, self.family = plain, calls, family
+        self.axes_dim, self.theta = plain.axes_dim, plain.theta  # which core's Wan reads
 
     def forward(self, ids: Tensor) -> Tensor:
-        table = self.plain(ids)  # (B, 1, N, head_dim / 2, 2, 2)
+        table = self.plain(ids)
         turn = self.calls.get(ids.device)
         if turn is None:
             return table
-        if turn.plain:
-            turn.plain -= 1
-            return table
-        turn.ran = True
-        if ids.shape[1] != turn.image.padded:
-            return self.scaled(ids, table, turn.thetas)
-        turn.found = True
-        count, after = turn.image.count, turn.image.after
-        if not after:
-            return self.scaled(ids, table, turn.thetas)
-        return torch.cat([self.scaled(ids[:, :count], table[:, :, :count], turn.thetas), table[:, :, count:]], dim=2)
-
-    def scaled(self, ids: Tensor, table: Tensor, thetas: Sequence[Tensor]) -> Tensor:
-        """Return the rotations of ids (B, N, 3) with rows and columns turned by thetas instead."""
-        axes = list(table.split([width // 2 for width in self.plain.axes_dim], dim=-3))
-        for axis, theta in enumerate(thetas, start=1):
-            axes[axis] = rotations(ids[..., axis], theta).unsqueeze(1).to(table.dtype)
-        batch = max(part.shape[0] for part in axes)
-        return torch.cat([part.expand(batch, *part.shape[1:]) for part in axes], dim=-3)
-
-
-def rotations(positions: Tensor, theta: Tensor) -> Tensor:
-    """Return the rotation matrices of positions (B, N) turning by theta (n,) or (B, n), shape (B, N, n, 2, 2)."""
-    angles = positions.float()[..., None] * theta.reshape(-1, 1, theta.shape[-1])  # (B, N, n)
-    cos, sin = angles.cos(), angles.sin()
-    return torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2))
+        place = turn.next_call(ids.shape[1])
+        if place is None:
+            return spread(table, turn.batch)
+        rows = self.family.axes.index("rows")
+        turned = dict(enumerate(turn.thetas, start=rows))
+        return self.family.table.turned(table, place, ids, turned, self.plain.axes_dim)
 
 
 def axes_of(embedder: nn.Module) -> Axes:
-    """Return the axes of one of core's rope embedders: text, rows, columns."""
+    """Return the axes of one of core's position embeddings."""
     return Axes(tuple(embedder.axes_dim), float(embedder.theta))
 
 
-def plain_embedder(model) -> nn.Module:
-    """Return a MODEL's rope embedder without what an earlier node of this kind put around it.
+def plain_embedder(model, family: CoreFamily) -> nn.Module:
+    """Return a MODEL's position embedding without what an earlier node of this kind put around it.
 
     Raises RuntimeError if it is of an unknown kind.
     """
-    plain = model.get_model_object(EMBEDDER)
+    plain = model.get_model_object(embedder_path(family))
     plain = plain.plain if isinstance(plain, ScaledEmbedder) else plain
-    if len(getattr(plain, "axes_dim", ())) != 3 or not hasattr(plain, "theta"):
+    if len(getattr(plain, "axes_dim", ())) != len(family.axes) or not hasattr(plain, "theta"):
         raise RuntimeError(
             f"Scaled RoPE does not know the position embedding {type(plain).__name__} of this model: another node "
             "replaced it (remove that node), or this release of ComfyUI changed it (update this pack)"
@@ -102,18 +99,24 @@ def plain_embedder(model) -> nn.Module:
     return plain
 
 
-def patch_core(patched, network, settings, key: str, tell) -> None:
+def embedder_path(family: CoreFamily) -> str:
+    """Return where the position embedding of a family is in a MODEL."""
+    return f"diffusion_model.{family.embedder}"
+
+
+def patch_core(patched, network, family: CoreFamily, settings, key: str, tell) -> None:
     """Hook scaled RoPE into a clone of a core MODEL; tell(grid) is called with the size of every call.
 
-    Raises RuntimeError if this ComfyUI has moved the doors.
+    Raises ValueError if proportional attention is asked of a family whose attention cannot be reached, RuntimeError if
+    this ComfyUI has moved the doors.
     """
-    plain = plain_embedder(patched)
+    plain = plain_embedder(patched, family)
     if settings.proportional:
-        check_main_layers(PROPORTIONAL)
+        check_main_layers(PROPORTIONAL, family)
     calls: Calls = {}
 
     def hand_over(executor, x, t, *args, **kwargs):
-        image = image_tokens(x, network, kwargs)
+        image = family.sequence.image(x, network, kwargs)
         tell(image.grid)
         rope = settings.at(image.grid)
         if rope is None:
@@ -121,8 +124,9 @@ def patch_core(patched, network, settings, key: str, tell) -> None:
         turn = None
         if rope.method != "extrapolation":
             times = flow_time(t.to(x.device).float())
-            thetas = rope.thetas(axes_of(plain), times, still=1)[1:]
-            turn = calls[x.device] = Turn(thetas, image, reference_calls(network, kwargs))
+            rows = family.axes.index("rows")
+            thetas = rope.thetas(axes_of(plain), times, still=rows)[rows : rows + 2]
+            turn = calls[x.device] = Turn(thetas, image, family.sequence.plain_calls(network, kwargs))
         try:
             if rope.proportional:
                 request = EditRequest(rope.logit_scale(math.prod(image.grid)))
@@ -134,11 +138,12 @@ def patch_core(patched, network, settings, key: str, tell) -> None:
         check_found(turn)
         return result
 
-    patched.add_object_patch(EMBEDDER, ScaledEmbedder(plain, calls))
+    patched.add_object_patch(embedder_path(family), ScaledEmbedder(plain, calls, family))
     replace_wrapper(patched, WrappersMP.APPLY_MODEL, key, hand_over)
     patched.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, key)
     if settings.proportional:
-        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, key, editing(key, PROPORTIONAL, _stretch))
+        edit = editing(key, PROPORTIONAL, _stretch, network, family)
+        patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, key, edit)
 
 
 PROPORTIONAL = "Proportional attention"

@@ -1,13 +1,14 @@
-"""Where the image being sampled stands in the one sequence of core's NextDiT.
+"""Where the image being sampled stands in the one sequence of a core network.
 
-What is known to be in it: [texts | features of references | references | frames of the image | Ming's references |
-padding]. Texts, features, references, and the image with Ming's references are each filled up to a multiple.
+What is known to be in NextDiT's: [texts | features of references | references | frames of the image | Ming's references
+| padding]. Texts, features, references, and the image with Ming's references are each filled up to a multiple, and each
+has a call of the position embedding. The other families' are in `Joint` and `Video`, which have one call for all.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -22,16 +23,109 @@ class ImageTokens:
     """The tokens of the image being sampled: `frames` times a grid of (rows, columns), and what is around them.
 
     `after` are the tokens of references that follow it, `padded` is what image, those and padding take together.
+    `first` is set where nothing precedes it, `joint` where one call of the position embedding is for everything.
     """
 
     frames: int
     grid: tuple[int, int]
     after: int
     padded: int
+    first: bool = False
+    joint: bool = False
 
     @property
     def count(self) -> int:
         return self.frames * math.prod(self.grid)
+
+    def among(self, length: int) -> slice | None:
+        """Return where it is among the `length` positions of a call of the embedding, None if it is not there."""
+        start = 0 if self.first or not self.joint else length - self.padded
+        found = length >= self.padded if self.joint else length == self.padded
+        return slice(start, start + self.count) if found else None
+
+
+class Sequence(Protocol):
+    """How a family lays out its one sequence."""
+
+    def image(self, x: Tensor, network: nn.Module, conds: Conds) -> ImageTokens:
+        """Return the tokens of a latent x (B, C, H, W) or (B, C, F, H, W) in a call of a network."""
+
+    def before(self, network: nn.Module, text: Tensor | None, conds: Conds) -> int:
+        """Return how many tokens precede the image's, as far as a text (B, L, D) and the conds tell."""
+
+    def plain_calls(self, network: nn.Module, conds: Conds) -> int:
+        """Return how many calls of the embedder are for references in front of the image."""
+
+
+class NextDiTSequence:
+    """NextDiT's, with a call of the embedder for each part."""
+
+    def image(self, x: Tensor, network: nn.Module, conds: Conds) -> ImageTokens:
+        return image_tokens(x, network, conds)
+
+    def before(self, network: nn.Module, text: Tensor | None, conds: Conds) -> int:
+        return tokens_before(network, text, conds)
+
+    def plain_calls(self, network: nn.Module, conds: Conds) -> int:
+        return reference_calls(network, conds)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """[text | image | references], or with `first` [image | text].
+
+    `references` names the argument that has those after the image, "" where none are; `frames_apart` that frames are
+    rows of a batch, and references are left out unless there is a method for them (Krea 2); `refused` arguments whose
+    tokens stand between the image's.
+    """
+
+    first: bool = False
+    references: str = ""
+    frames_apart: bool = False
+    refused: tuple[str, ...] = ()
+
+    def image(self, x: Tensor, network: nn.Module, conds: Conds) -> ImageTokens:
+        for name in self.refused:
+            if conds.get(name) is not None:
+                raise RuntimeError(
+                    f"the pack's patch nodes cannot tell the image from its reference ({name}) in this model: remove "
+                    "the reference, or the node"
+                )
+        grid, frames = token_grid(x, patch_of(network)), 1 if self.frames_apart else _frames(x)
+        refs = conds.get(self.references) or () if self.references else ()
+        if self.frames_apart and conds.get(f"{self.references}_method", network.default_ref_method) is None:
+            refs = ()  # the network leaves them out
+        count, after = frames * math.prod(grid), sum(_tokens(ref, network) for ref in refs)
+        return ImageTokens(frames, grid, after, count + after, self.first, joint=True)
+
+    def before(self, network: nn.Module, text: Tensor | None, conds: Conds) -> int:
+        return 0 if self.first or text is None else text.shape[1]
+
+    def plain_calls(self, network: nn.Module, conds: Conds) -> int:
+        return 0
+
+
+class Video:
+    """[frames | references], the text apart; frames of a reference in front, of the image's size, count as frames."""
+
+    def image(self, x: Tensor, network: nn.Module, conds: Conds) -> ImageTokens:
+        grid, frames, joined = token_grid(x, patch_of(network)), _frames(x), conds.get("time_dim_concat")
+        frames += _frames(joined) if joined is not None else 0
+        frames += getattr(network, "ref_conv", None) is not None and conds.get("reference_latent") is not None
+        after = sum(_tokens(ref, network) for ref in conds.get("context_latents") or ())
+        return ImageTokens(frames, grid, after, frames * math.prod(grid), first=True)
+
+    def before(self, network: nn.Module, text: Tensor | None, conds: Conds) -> int:
+        return 0
+
+    def plain_calls(self, network: nn.Module, conds: Conds) -> int:
+        return 0
+
+
+def patch_of(network: nn.Module) -> int:
+    """Return how many cells of the latent one token of a network is wide."""
+    patch = network.patch_size if hasattr(network, "patch_size") else network.patch  # Krea 2's name
+    return patch[-1] if isinstance(patch, tuple | list) else patch  # of video: (time, rows, columns)
 
 
 def image_tokens(x: Tensor, network: nn.Module, conds: Conds) -> ImageTokens:
@@ -64,14 +158,22 @@ def reference_calls(network: nn.Module, conds: Conds) -> int:
 
 
 def check_length(tokens: ImageTokens, before: int, length: int, what: str) -> int:
-    """Return where the image begins in a sequence of `length`. Raises RuntimeError, naming `what`, if it has more."""
-    expected = before + tokens.padded
+    """Return where the image begins in a sequence of `length` queries.
+
+    Raises RuntimeError, naming `what`, if it has more or less than is known of. Of joint sequences only the end is:
+    other nodes add to the text (USO), or keep references for later steps (Flux KV Cache), which then have no queries.
+    """
+    after_text = tokens.joint and not tokens.first
+    if after_text and length == before + tokens.count:
+        return before
+    start = length - tokens.padded if after_text else before
+    expected = max(length, tokens.padded) if tokens.joint or tokens.first else before + tokens.padded
     if length != expected:
         raise RuntimeError(
             f"{what} cannot tell the image from the rest of this model's sequence: it has {length} tokens, but text, "
             f"references and image are {expected}; remove the node, or update the pack if this ComfyUI is newer"
         )
-    return before
+    return start
 
 
 def _frames(x: Tensor) -> int:
@@ -79,7 +181,7 @@ def _frames(x: Tensor) -> int:
 
 
 def _tokens(x: Tensor, network: nn.Module) -> int:
-    return _frames(x) * math.prod(token_grid(x, network.patch_size))
+    return _frames(x) * math.prod(token_grid(x, patch_of(network)))
 
 
 def _text_tokens(text: Tensor | None, network: nn.Module, more: Tensor | None = None) -> int:

@@ -3,6 +3,8 @@
 import math
 
 from ....nextdit.train_size import NativeSize, native_size
+from ..host.core_families import family_of
+from ..host.core_sequence import patch_of
 from .network import OwnNetwork
 
 
@@ -19,7 +21,7 @@ def cell_pixels(latent_format) -> int:
 
 def token_pixels(model, network) -> int:
     """Return how many pixels of the image one token of a model is wide."""
-    return network.patch_size * latent_pixels(model)
+    return patch_of(network) * latent_pixels(model)
 
 
 def latent_tokens(model, network, latent: dict) -> tuple[int, int]:
@@ -28,7 +30,7 @@ def latent_tokens(model, network, latent: dict) -> tuple[int, int]:
     An empty latent may say how many pixels its cells are wide, and samplers resize it to what the model takes.
     """
     scale = (latent.get("downscale_ratio_spacial") or latent_pixels(model)) / latent_pixels(model)
-    rows, columns = (math.ceil(round(n * scale) / network.patch_size) for n in latent["samples"].shape[-2:])
+    rows, columns = (math.ceil(round(n * scale) / patch_of(network)) for n in latent["samples"].shape[-2:])
     return rows, columns
 
 
@@ -50,16 +52,12 @@ def native_size_of(model, network, pixels: int = 0) -> NativeSize:
     """
     own = isinstance(network, OwnNetwork)
     told = network.train_tokens if own else None
-    return native_size(_family(model, network), token_pixels(model, network), told, pixels)
+    return native_size(family_key(model, network), token_pixels(model, network), told, pixels)
 
 
-def _family(model, network) -> str | None:
+def family_key(model, network) -> str | None:
+    """Return the key of NATIVE for a MODEL, None where there is none."""
     if isinstance(network, OwnNetwork):
         return network.family.native(network.config)
-    config = model.model.model_config.unet_config
-    match config.get("image_model"):
-        case "lumina2":
-            return "z_image" if config.get("z_image_modulation") else "lumina_image_2"
-        case "ming_image" as family:
-            return family
-    return None  # Z-Image in pixel space, and what a newer ComfyUI may load by the same class
+    family = family_of(network)
+    return family.native(model.model.model_config.unet_config) if family else None

@@ -17,11 +17,12 @@ from ..host.core_attention import (
     pool_mask,
     run_with_request,
 )
+from ..host.core_families import CoreFamily
 from ..host.progress import running_node, say
 from ..host.time import flow_time, time_span
 from ..host.wrappers import replace_wrapper
 from ..models.network import OwnNetwork
-from .patchable import network_of
+from .patchable import core_family, network_of
 
 WRAPPER = "lumina_next_context_drop"
 
@@ -37,7 +38,7 @@ def drop_context(model, drop: ContextDrop, start_percent: float = 0.0, end_perce
         raise ValueError(f"start_percent {start_percent:g} is after end_percent {end_percent:g}; swap them")
     own = isinstance(network, OwnNetwork)
     if not own:
-        _check_core(drop)
+        _check_core(drop, core_family(network))
     patched = model.clone()
     for kind in (WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL):
         patched.remove_wrappers_with_key(kind, WRAPPER)
@@ -46,23 +47,23 @@ def drop_context(model, drop: ContextDrop, start_percent: float = 0.0, end_perce
     count_layers = _count_layers(drop, start_percent, end_percent, network, own)
     replace_wrapper(patched, WrappersMP.APPLY_MODEL, WRAPPER, count_layers)
     if not own:
-        pool = editing(WRAPPER, "Context Drop", _pool(drop.window))
+        pool = editing(WRAPPER, "Context Drop", _pool(drop.window), network, core_family(network))
         replace_wrapper(patched, WrappersMP.DIFFUSION_MODEL, WRAPPER, pool)
     return patched
 
 
-def _check_core(drop: ContextDrop) -> None:
+def _check_core(drop: ContextDrop, family: CoreFamily) -> None:
     if drop.before_rope:
         raise ValueError(
-            "pooling before RoPE works with Lumina-Next only: ComfyUI's own Lumina-Image-2.0 and Z-Image hand out keys "
-            "that are already rotated; set pooling to after_rope"
+            "pooling before RoPE works with Lumina-Next only: ComfyUI's own models hand out keys that are already "
+            "rotated; set pooling to after_rope"
         )
-    check_main_layers("Context Drop")
+    check_main_layers("Context Drop", family)
 
 
 def _count_layers(drop: ContextDrop, start: float, end: float, network, own: bool):
     """Return the wrapper that decides, outside of what torch.compile sees, how many layers of a call drop."""
-    n_layers = len(network.layers)
+    n_layers = len(network.layers) if own else core_family(network).layers(network)
     warn = _warn_once(running_node())
 
     def hand_over(executor, x, t, *args, **kwargs):

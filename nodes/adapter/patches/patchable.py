@@ -1,19 +1,28 @@
 """Which MODELs the patch nodes can hook."""
 
+from torch import nn
+
+from ..host.core_families import FAMILIES, CoreFamily, family_of
 from ..models.network import OwnNetwork
 
 
-def network_of(model, node: str):
-    """Return the network of a MODEL: our own, or core's NextDiT (Lumina-Image-2.0, Z-Image).
+def network_of(model, node: str) -> nn.Module:
+    """Return the network of a MODEL: our own, or one of core's that is known.
 
     Raises ValueError, naming the node and what it works with, for any other model.
     """
-    from comfy.ldm.lumina.model import NextDiT  # here: if a release moves it, only the patch nodes are to fail
-
     network = model.get_model_object("diffusion_model")
-    if isinstance(network, NextDiT) or (isinstance(network, OwnNetwork) and network.family.pictures):
+    if family_of(network) or (isinstance(network, OwnNetwork) and network.family.pictures):
         return network
+    names = ", ".join(family.name for family in FAMILIES)
     raise ValueError(
-        f"{node} works with Lumina-Next, Lumina-Image-2.0 and Z-Image models, but got a {type(model.model).__name__} "
-        "model; connect one of those, or remove the node"
+        f"{node} works with Lumina-Next models and, of ComfyUI's own, with {names}, but got a "
+        f"{type(model.model).__name__} model; connect one of those, or remove the node"
     )
+
+
+def core_family(network: nn.Module) -> CoreFamily:
+    """Return the family of one of core's networks that `network_of` lets through."""
+    family = family_of(network)
+    assert family is not None
+    return family

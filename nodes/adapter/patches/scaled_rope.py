@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
@@ -15,8 +15,8 @@ from ..host.progress import running_node, say
 from ..host.wrappers import replace_wrapper, token_grid
 from ..models.network import OwnNetwork
 from ..models.pixels import Pixels
-from ..models.train_size import latent_tokens, native_size_of, token_pixels
-from .patchable import network_of
+from ..models.train_size import family_key, latent_tokens, native_size_of, token_pixels
+from .patchable import core_family, network_of
 
 WRAPPER = "lumina_next_scaled_rope"
 
@@ -33,6 +33,7 @@ class Settings:
     return_from: float = RopeScaling.return_from
     return_to: float = RopeScaling.return_to
     any_aspect: bool = False
+    why: str = ""  # this method, where `auto` chose it
 
     def at(self, grid: tuple[int, int]) -> RopeScaling | None:
         """Return the scaling for a grid of (rows, columns) tokens, None within the native size."""
@@ -58,7 +59,9 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
     network = network_of(model, "Scaled RoPE")
     native = native_size_of(model, network, train_size)
     settings = Settings(method, native.tokens, any_aspect=native.any_aspect, **options)
-    settings.scaling(1.0)  # refuses bad values now, not while sampling
+    chosen, choice = settings.scaling(1.0, settings.proportional).resolved(family_key(model, network))  # refuses now
+    if choice is not None:
+        settings = replace(settings, method=chosen.method, proportional=chosen.proportional, why=choice.why)
     patched = model.clone()
     tell = _tell_once(settings, token_pixels(model, network), running_node())
     if isinstance(network, OwnNetwork):
@@ -69,7 +72,7 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
     else:
         from ..host.core_rope import patch_core
 
-        patch_core(patched, network, settings, WRAPPER, tell)
+        patch_core(patched, network, core_family(network), settings, WRAPPER, tell)
     return patched, settings
 
 
@@ -89,7 +92,7 @@ def _axes(model, network) -> Axes:
         return network.axes
     from ..host.core_rope import axes_of, plain_embedder
 
-    return axes_of(plain_embedder(model))
+    return axes_of(plain_embedder(model, core_family(network)))
 
 
 def _argument(settings: Settings, patch_size: int, tell: Callable[[tuple[int, int]], None]):
@@ -124,4 +127,6 @@ def describe(settings: Settings, grid: tuple[int, int], width: int) -> str:
         aspect = " in area" if settings.any_aspect else ""
         return f"{image} is within the model's native size (up to {native}{aspect}): nothing changes"
     factors = reversed(rope.factor) if isinstance(rope.factor, tuple) else (rope.factor,)
-    return f"{image} is {' × '.join(f'{factor:.3g}' for factor in factors)} times the native {native}: {rope.method}"
+    times = " × ".join(f"{factor:.3g}" for factor in factors)
+    how = f"auto: {rope.method}, {settings.why}" if settings.why else rope.method
+    return f"{image} is {times} times the native {native}: {how}"

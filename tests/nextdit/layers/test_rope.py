@@ -32,6 +32,11 @@ def formula(method, s, head_dim, t, axes, train_tokens=64, watershed=0.3, start=
     if method == "time_aware":
         wave = ((head_dim - 1) * t + 1) / head_dim
         return [max((B * s ** (1 / wave)) ** -x, B**-x / s) for x in e]
+    if method == "yarn":
+        kept = [min(max((train_tokens / (2 * math.pi) * B**-x - 1) / 31, 0.0), 1.0) for x in e]
+        return [B**-x * (share + (1 - share) / s) for x, share in zip(e, kept, strict=True)]
+    if method == "auto":
+        return formula("time_aware" if train_tokens > 32 else "time_aware_late", s, head_dim, t, axes, train_tokens)
     if method == "time_aware_late":
         r = smooth_step(t, start, end)
         return [B**-x / s ** (1 - r * (1 - x / e[-1])) for x in e]
@@ -47,6 +52,36 @@ def test_frequencies_equal_the_formulas(method, head_dim, axes, s):
         expected = torch.tensor(formula(method, s, head_dim, t, axes), dtype=torch.float64)
         assert got.dtype is torch.float32
         torch.testing.assert_close(got.double(), expected, rtol=2e-6, atol=1e-6, msg=lambda m, t=t: f"at {t=}: {m}")
+
+
+def test_auto_goes_by_the_family_and_the_positions_per_axis():
+    chosen = {key: RopeScaling("auto", 2.0, key[1]).resolved(key[0]) for key in AUTO}
+    assert {key: rope.method for key, (rope, _) in chosen.items()} == AUTO
+    assert [rope.proportional for rope, _ in chosen.values()] == [key[0] == "lumina_next" for key in AUTO]
+    assert all(choice.why for _, choice in chosen.values())
+    assert RopeScaling("interpolation", 2.0).resolved("lumina_next") == (RopeScaling("interpolation", 2.0), None)
+    for tokens in (16, 32, 33, 128):
+        t = torch.tensor([0.1, 0.85, 1.0])
+        named = RopeScaling("auto", 2.0, tokens).resolved(None)[0]
+        assert torch.equal(RopeScaling("auto", 2.0, tokens).frequencies(72, t), named.frequencies(72, t))
+
+
+AUTO = {
+    (None, 16): "time_aware_late",
+    (None, 32): "time_aware_late",
+    (None, 33): "time_aware",
+    ("lumina_next", 64): "time_aware_watershed",
+    ("lumina_image_2", 64): "time_aware",
+    ("z_image", 128): "time_aware",
+    ("qwen_image", 83): "time_aware",
+}
+
+
+def test_yarns_temperature_is_its_papers():
+    assert RopeScaling("yarn", 4.0).logit_scale(10_000) == 1.0
+    for factor in (4.0, (1.0, 4.0)):
+        scale = RopeScaling("yarn", factor, proportional=True).logit_scale(10_000)
+        assert scale == pytest.approx((0.1 * math.log(4) + 1) ** 2)
 
 
 def test_limits_of_the_time_aware_form():
@@ -172,7 +207,7 @@ def test_proportional_attention():
 @pytest.mark.parametrize(
     "arguments,message",
     [
-        ({"method": "yarn"}, "unknown RoPE method 'yarn'; known: extrapolation"),
+        ({"method": "dype"}, "unknown RoPE method 'dype'; known: extrapolation"),
         ({"factor": 0.0}, "positive finite number, got 0.0"),
         ({"factor": (1.0, float("nan"))}, "positive finite number"),
         ({"train_tokens": 6}, "at least 7"),

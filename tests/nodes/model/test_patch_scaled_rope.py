@@ -119,7 +119,10 @@ def formula(method, s, base, width, head_dim, t):
         return torch.maximum((base * s ** (1 / (math.log(8 / (2 * math.pi)) / math.log(base)))) ** -e, base**-e / s)
     if method == "time_aware":
         return torch.maximum((base * s ** (head_dim / ((head_dim - 1) * t + 1))) ** -e, base**-e / s)
-    if method == "time_aware_late":
+    if method == "yarn":
+        kept = ((8 / (2 * math.pi) * base**-e - 1) / 31).clamp(0, 1)
+        return base**-e * (kept + (1 - kept) / s)
+    if method in ("time_aware_late", "auto"):  # with eight positions per axis
         u = min(max((t - 0.3) / 0.6, 0.0), 1.0)
         return base**-e / s ** (1 - u * u * (3 - 2 * u) * (1 - e / e[-1]))
     return base**-e / s if t < 0.3 else (base * s) ** -e
@@ -130,8 +133,9 @@ def formula(method, s, base, width, head_dim, t):
 @pytest.mark.parametrize("method", list(METHODS)[1:])
 def test_cores_embedder_turns_by_the_formulas(kind, method, per_axis):
     model, config = load(kind), CORE[kind]
-    ids = torch.zeros(1, 50, 3)
-    ids[0, :, 0], ids[0, 10:, 1], ids[0, 10:, 2] = torch.arange(50), torch.arange(40) % 8, torch.arange(40) * 0.5
+    ids = torch.zeros(1, {"lumina_image_2": 240, "z_image": 256}[kind], 3)  # as many as the image has, with padding
+    ids[0, :, 0], ids[0, 10:50, 1] = torch.arange(ids.shape[1]), torch.arange(40) % 8
+    ids[0, 10:50, 2] = torch.arange(40) * 0.5
     plain = model.get_model_object("diffusion_model.rope_embedder")(ids)
     seen = []
 
@@ -193,7 +197,9 @@ def test_models_that_cannot_be_hooked_are_refused():
             self.diffusion_model = torch.nn.Linear(2, 2)
 
     other = comfy.model_patcher.ModelPatcher(SD15(), torch.device("cpu"), torch.device("cpu"))
-    with pytest.raises(ValueError, match="Scaled RoPE works with Lumina-Next, Lumina-Image-2.0 and Z-Image models, bu"):
+    with pytest.raises(
+        ValueError, match="Scaled RoPE works with Lumina-Next models and, .* Z-Image .* but got a SD15 model"
+    ):
         scale_rope(other, "time_aware")
 
 

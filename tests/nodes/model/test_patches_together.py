@@ -10,7 +10,7 @@ from comfy.ldm.modules import attention
 from comfy.patcher_extension import WrappersMP
 
 from lumina_next.nextdit import ContextDrop
-from lumina_next.nodes.adapter.host import core_rope
+from lumina_next.nodes.adapter.host import core_rope, core_tables
 from lumina_next.nodes.adapter.patches import context_drop
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
 from lumina_next.nodes.adapter.patches.scaled_rope import Settings, scale_rope
@@ -44,7 +44,11 @@ def test_inert_nothing_of_either_is_called(model, monkeypatch):
         raise AssertionError("an inert patch worked")
 
     monkeypatch.setattr(Settings, "scaling", called)
-    for place, name in ((core_rope, "rotations"), (core_rope, "run_with_request"), (context_drop, "run_with_request")):
+    for place, name in (
+        (core_tables, "rotations"),
+        (core_rope, "run_with_request"),
+        (context_drop, "run_with_request"),
+    ):
         monkeypatch.setattr(place, name, called)
     monkeypatch.setattr(ContextDrop, "pool", called)
     assert torch.equal(sample(patched, (16, 16)), plain)

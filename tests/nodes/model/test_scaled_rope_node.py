@@ -6,10 +6,10 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from lumina_next.nextdit import NextDiT, NextDiTConfig, RopeScaling, save_model
+from lumina_next.nextdit import NextDiT, NextDiTConfig, save_model
 from lumina_next.nextdit.layers.rope_scaling import DEFAULT, METHODS
 from lumina_next.nodes.adapter.models import loading
-from lumina_next.nodes.adapter.patches.scaled_rope import Settings, draw_readout, scale_rope
+from lumina_next.nodes.adapter.patches.scaled_rope import Settings, describe, draw_readout, scale_rope
 from lumina_next.nodes.model.scaled_rope import ScaledRope
 from lumina_next.tests.nodes.model.test_patch_scaled_rope import TRAIN
 from lumina_next.tests.support.patch_models import load_own, sample
@@ -75,12 +75,27 @@ def test_the_node_patches_and_draws(monkeypatch):
 def test_the_dropdown_opens_on_the_default_and_shows_each_methods_options_only():
     (method,) = (entry for entry in ScaledRope.define_schema().inputs if entry.id == "method")
     shown = {option.key: [entry.id for entry in option.inputs] for option in method.options}
-    assert next(iter(shown)) == DEFAULT == RopeScaling().method
+    assert next(iter(shown)) == DEFAULT == "auto"
     assert {key: names for key, names in shown.items() if names} == {
         "time_aware_late": ["return_from", "return_to"],
         "time_aware_watershed": ["watershed"],
     }
     assert set(shown) == set(METHODS)
+
+
+def test_auto_is_the_method_it_says(model):
+    z_image = model.model.model_config.unet_config.get("z_image_modulation", False)
+    own = model.model.model_config.unet_config["image_model"] != "lumina2"
+    settings = scale_rope(model, "auto")[1]
+    assert settings.method == ("time_aware_watershed" if own else "time_aware") and settings.proportional == own
+    line = describe(settings, (256, 256), 16)
+    side = 2048 if z_image else 1024
+    assert line.startswith(f"4096 × 4096 is {4096 // side} times the native {side} × {side}: auto: {settings.method}, ")
+    few, named = scale_rope(model, "auto", TRAIN)[1], scale_rope(model, "time_aware_late", TRAIN)
+    if not own:  # whose makers' demos are followed at any size
+        assert few.method == "time_aware_late"
+        assert torch.equal(sample(scale_rope(model, "auto", TRAIN)[0]), sample(named[0]))
+    assert "auto" not in describe(named[1], (16, 16), 16)
 
 
 def test_the_readout_is_the_same_after_a_patched_run_and_on_a_patched_model(model):

@@ -1,0 +1,29 @@
+"""Which RoPE method is best for a model, by its family and its positions per axis in training: what `auto` means."""
+
+from dataclasses import dataclass
+
+FEW = 32
+"""Positions per axis up to which models trained for this pack were tried; benchmarks/notes/larger_sizes.md."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method, whether proportional attention goes with it, and why."""
+
+    method: str
+    why: str
+    proportional: bool = False
+
+
+def choose(family: str | None, positions: int) -> Choice:
+    """Return the method for a family, a key of train_size.NATIVE or None, and its positions per axis in training.
+
+    Lumina-Next as its makers' demos run it; with few positions what was best on models trained here; else the paper's.
+    """
+    if family == "lumina_next":
+        return Choice("time_aware_watershed", "as the released demos of Lumina-Next do", proportional=True)
+    if positions <= FEW:
+        return Choice(
+            "time_aware_late", f"the best in this pack's measurements, which have few positions ({positions})"
+        )
+    return Choice("time_aware", f"the best in the paper for many positions ({positions}), not measured on this model")

@@ -1,0 +1,194 @@
+"""ComfyUI's own families of networks that the patch nodes know, as data: where positions and attention are.
+
+Nothing is taken from a network that is not in this table: one whose sequence is another would be scaled at the wrong
+tokens without an error. Widths and base of the axes are read from the embedder. Sizes are in nextdit/train_size.py.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from .core_sequence import Joint, NextDiTSequence, Sequence, Video
+from .core_tables import HEADS_LAST, PAIRS, SPLIT_HALVES, Table
+
+TEXT_ROWS_COLUMNS = ("text", "rows", "columns")
+TIME_ROWS_COLUMNS = ("time", "rows", "columns")
+MODULES = "comfy.ldm."
+
+
+@dataclass(frozen=True)
+class CoreFamily:
+    """One family.
+
+    `networks` are the classes' full names, with `subclasses` theirs too; `embedder` is where the position embedding is,
+    `axes` what its axes count, `native` the key of NATIVE for a unet_config. `stacks` are the layers that attend over
+    the sequence, in order: what they say as block_type, and the network's attribute. `closed` says why attention cannot
+    be reached, where it cannot; `text_apart` that layers attend to the text by a second attention.
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    embedder: str
+    axes: tuple[str, ...]
+    sequence: Sequence
+    native: Callable[[Mapping[str, Any]], str | None]
+    stacks: tuple[tuple[str, str], ...] = ()
+    table: Table = PAIRS
+    closed: str = ""
+    text_apart: bool = False
+    subclasses: bool = False
+
+    def fits(self, network: nn.Module) -> bool:
+        """Tell whether a network is of this family."""
+        classes = type(network).__mro__ if self.subclasses else (type(network),)
+        if not any(f"{cls.__module__}.{cls.__qualname__}" in self.networks for cls in classes):
+            return False
+        params = getattr(network, "params", None)
+        axes = getattr(params, "axes_dim", self.axes)
+        # LongCat-Image is core's Flux too, but counts its text on the rows and columns
+        return len(axes) == len(self.axes) and not {1, 2} & {*getattr(params, "txt_ids_dims", ())}
+
+    def layers(self, network: nn.Module) -> int:
+        """Return how many layers attend over the sequence."""
+        return sum(len(getattr(network, stack)) for _, stack in self.stacks)
+
+    def first_layers(self, network: nn.Module) -> dict[str, int]:
+        """Return what number the first layer of each stack has, by what its layers say as block_type."""
+        first, numbers = 0, {}
+        for said, stack in self.stacks:
+            numbers[said] = first
+            first += len(getattr(network, stack))
+        return numbers
+
+
+def _next_dit(config: Mapping[str, Any]) -> str | None:
+    match config.get("image_model"):
+        case "lumina2":
+            return "z_image" if config.get("z_image_modulation") else "lumina_image_2"
+        case "ming_image" as family:
+            return family
+    return None  # Z-Image in pixel space, and what a newer ComfyUI may load by the same class
+
+
+def _kandinsky(config: Mapping[str, Any]) -> str | None:
+    return "kandinsky_image" if config.get("model_dim") == 2560 else None
+
+
+def _names(*names: str) -> tuple[str, ...]:
+    return tuple(MODULES + name for name in names)
+
+
+FLUX_STACKS = (("double", "double_blocks"), ("single", "single_blocks"))
+FAMILIES = (
+    CoreFamily(
+        "Lumina-Image-2.0, NewBie, Z-Image and Ming-Image",
+        _names("lumina.model.NextDiT"),
+        "rope_embedder",
+        TEXT_ROWS_COLUMNS,
+        NextDiTSequence(),
+        _next_dit,
+        (("double", "layers"),),
+        subclasses=True,  # Z-Image in pixel space
+    ),
+    CoreFamily(
+        "FLUX.1",
+        _names("flux.model.Flux"),
+        "pe_embedder",
+        TEXT_ROWS_COLUMNS,
+        Joint(references="ref_latents"),
+        lambda config: "flux_1",
+        FLUX_STACKS,
+    ),
+    CoreFamily(
+        "FLUX.2",
+        _names("flux.model.Flux"),
+        "pe_embedder",
+        ("references", "rows", "columns", "text"),
+        Joint(references="ref_latents"),
+        lambda config: "flux_2",
+        FLUX_STACKS,
+    ),
+    CoreFamily(
+        "Chroma",
+        _names("chroma.model.Chroma", "chroma_radiance.model.ChromaRadiance"),
+        "pe_embedder",
+        TEXT_ROWS_COLUMNS,
+        Joint(),
+        lambda config: "chroma",
+        FLUX_STACKS,
+    ),
+    CoreFamily(
+        "Qwen-Image",
+        _names("qwen_image.model.QwenImageTransformer2DModel"),
+        "pe_embedder",
+        TEXT_ROWS_COLUMNS,
+        Joint(references="ref_latents"),
+        lambda config: "qwen_image",
+        (("double", "transformer_blocks"),),
+    ),
+    CoreFamily(
+        "Krea 2",
+        _names("krea2.model.SingleStreamDiT"),
+        "pe_embedder",
+        TEXT_ROWS_COLUMNS,
+        Joint(references="ref_latents", frames_apart=True),
+        lambda config: "krea_2",
+        (("single", "blocks"),),
+    ),
+    CoreFamily(
+        "OmniGen2",
+        _names("omnigen.omnigen2.OmniGen2Transformer2DModel"),
+        "rope_embedder.rope_embedder",
+        TEXT_ROWS_COLUMNS,
+        Joint(),
+        lambda config: "omnigen_2",
+        closed="its network does not run wrappers",
+    ),
+    CoreFamily(
+        "HiDream-I1",
+        _names("hidream.model.HiDreamImageTransformer2DModel"),
+        "pe_embedder",
+        TEXT_ROWS_COLUMNS,
+        Joint(first=True, refused=("image_cond",)),
+        lambda config: "hidream_i1",
+        table=HEADS_LAST,
+        closed="its network takes no further arguments",
+    ),
+    CoreFamily(
+        "ERNIE-Image",
+        _names("ernie.model.ErnieImageModel"),
+        "pos_embed",
+        TEXT_ROWS_COLUMNS,
+        Joint(first=True),
+        lambda config: "ernie_image",
+        table=SPLIT_HALVES,
+        closed="its attention does not get the options of other nodes",
+    ),
+    CoreFamily(
+        "Wan",
+        _names("wan.model.WanModel", "wan.model.VaceWanModel", "wan.model.CameraWanModel"),
+        "rope_embedder",
+        TIME_ROWS_COLUMNS,
+        Video(),
+        lambda config: "wan",
+        (("double", "blocks"),),
+        text_apart=True,
+    ),
+    CoreFamily(
+        "Kandinsky 5",
+        _names("kandinsky5.model.Kandinsky5"),
+        "rope_embedder_3d",
+        TIME_ROWS_COLUMNS,
+        Video(),
+        _kandinsky,
+        (("double", "visual_transformer_blocks"),),
+        text_apart=True,
+    ),
+)
+
+
+def family_of(network: nn.Module) -> CoreFamily | None:
+    """Return the family of one of core's networks, None if it is not known."""
+    return next((family for family in FAMILIES if family.fits(network)), None)

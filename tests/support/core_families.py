@@ -1,0 +1,282 @@
+"""Small random networks of ComfyUI's own families, each with a latent, conds, and where the image stands in them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import comfy.model_detection
+import comfy.ops
+import comfy.sd
+import pytest
+import torch
+from torch import Tensor
+
+TEXT = 5
+
+
+def noise(*size: int, seed: int = 1) -> Tensor:
+    return torch.randn(size, generator=torch.Generator().manual_seed(seed))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network by its class within comfy.ldm, what it is built from, and a call of it.
+
+    `latent` is its size, `image` where the image's tokens are in its sequence, of `length`; `known` is what detection
+    finds beside `config`, `grid` rows and columns of tokens, `frames` how many of those.
+    """
+
+    network: str
+    config: dict[str, Any]
+    text: int
+    latent: tuple[int, ...]
+    grid: tuple[int, int]
+    image: slice
+    length: int
+    conds: Callable[[], dict[str, Any]] = dict
+    known: dict[str, Any] = field(default_factory=dict)
+    frames: int = 1
+    layers: int = 2
+
+
+FLUX = {
+    "in_channels": 16,
+    "out_channels": 16,
+    "vec_in_dim": 12,
+    "context_in_dim": 20,
+    "hidden_size": 64,
+    "mlp_ratio": 1.0,
+    "num_heads": 2,
+    "depth": 1,
+    "depth_single_blocks": 1,
+    "axes_dim": [8, 12, 12],
+    "theta": 10000,
+    "patch_size": 2,
+    "qkv_bias": True,
+    "guidance_embed": True,
+    "txt_ids_dims": [],
+}
+FLUX_2 = FLUX | {
+    "in_channels": 128,
+    "out_channels": 128,
+    "vec_in_dim": None,
+    "axes_dim": [8, 8, 8, 8],
+    "theta": 2000,
+    "patch_size": 1,
+    "txt_ids_dims": [3],
+    "global_modulation": True,
+    "mlp_silu_act": True,
+    "qkv_bias": False,
+    "ops_bias": False,
+    "default_ref_method": "index",
+    "ref_index_scale": 10.0,
+}
+CHROMA = {key: value for key, value in FLUX.items() if key not in ("guidance_embed",)}
+CHROMA |= {"in_channels": 64, "out_channels": 64, "in_dim": 64, "out_dim": 64, "hidden_dim": 16, "n_layers": 1}
+QWEN = {
+    "patch_size": 2,
+    "in_channels": 64,
+    "out_channels": 16,
+    "num_layers": 2,
+    "attention_head_dim": 32,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 20,
+    "axes_dims_rope": (8, 12, 12),
+}
+KREA = {"features": 64, "tdim": 16, "txtdim": 10, "heads": 2, "kvheads": 1, "layers": 2, "txtlayers": 2}
+KREA |= {"txtheads": 2, "txtkvheads": 2, "multiplier": 1}
+OMNIGEN = {
+    "hidden_size": 48,
+    "num_layers": 2,
+    "num_refiner_layers": 1,
+    "num_attention_heads": 2,
+    "num_kv_heads": 1,
+    "multiple_of": 16,
+    "axes_dim_rope": (8, 8, 8),
+    "text_feat_dim": 20,
+}
+HIDREAM = {
+    "patch_size": 2,
+    "in_channels": 16,
+    "out_channels": 16,
+    "num_layers": 1,
+    "num_single_layers": 1,
+    "attention_head_dim": 32,
+    "num_attention_heads": 2,
+    "caption_channels": [20, 24],
+    "text_emb_dim": 12,
+    "num_routed_experts": 2,
+    "num_activated_experts": 1,
+    "axes_dims_rope": (16, 8, 8),
+    "llama_layers": [0, 1],
+}
+ERNIE = {
+    "hidden_size": 64,
+    "num_attention_heads": 2,
+    "num_layers": 2,
+    "ffn_hidden_size": 32,
+    "text_in_dim": 20,
+    "rope_axes_dim": (8, 12, 12),
+}
+WAN = {"model_type": "t2v", "dim": 48, "ffn_dim": 32, "freq_dim": 16, "text_dim": 20, "num_heads": 2, "num_layers": 2}
+KANDINSKY = {
+    "model_dim": 64,
+    "in_text_dim": 20,
+    "in_text_dim2": 12,
+    "time_dim": 16,
+    "ff_dim": 32,
+    "axes_dims": (8, 12, 12),
+}
+KANDINSKY |= {
+    "num_text_blocks": 1,
+    "num_visual_blocks": 2,
+    "visual_embed_dim": 64,
+    "rope_scale_factor": (1.0, 1.0, 1.0),
+}
+
+
+def references(channels: int, *sizes: tuple[int, ...]) -> dict[str, Any]:
+    return {"ref_latents": [noise(1, channels, *size, seed=i + 5) for i, size in enumerate(sizes)]}
+
+
+def flux(**more) -> dict[str, Any]:
+    return {"y": noise(1, 12), "guidance": torch.tensor([3.5]), **more}
+
+
+CASES = {
+    "FLUX.1": Case("flux.model.Flux", FLUX, 20, (16, 24, 40), (12, 20), slice(5, 245), 245, flux),
+    "FLUX.1 with references": Case(
+        "flux.model.Flux",
+        FLUX,
+        20,
+        (16, 24, 40),
+        (12, 20),
+        slice(5, 245),
+        271,
+        lambda: flux(**references(16, (8, 10), (6, 4))),
+    ),
+    "FLUX.2 with a reference": Case(
+        "flux.model.Flux",
+        FLUX_2,
+        20,
+        (128, 12, 20),
+        (12, 20),
+        slice(5, 245),
+        285,
+        lambda: {"guidance": torch.tensor([3.5]), **references(128, (8, 5))},
+        {"image_model": "flux2"},
+    ),
+    "Chroma": Case(
+        "chroma.model.Chroma",
+        CHROMA,
+        20,
+        (16, 24, 40),
+        (12, 20),
+        slice(5, 245),
+        245,
+        lambda: {"guidance": torch.tensor([0.0]), **references(16, (8, 10))},  # which it does not look at
+    ),
+    "Qwen-Image": Case(
+        "qwen_image.model.QwenImageTransformer2DModel", QWEN, 20, (16, 1, 24, 40), (12, 20), slice(5, 245), 245
+    ),
+    "Qwen-Image-Edit": Case(
+        "qwen_image.model.QwenImageTransformer2DModel",
+        QWEN,
+        20,
+        (16, 1, 23, 40),
+        (12, 20),
+        slice(5, 245),
+        265,
+        lambda: references(16, (1, 8, 10)) | {"attention_mask": torch.tensor([[1, 1, 1, 1, 0]])},
+    ),
+    "Krea 2": Case("krea2.model.SingleStreamDiT", KREA, 20, (16, 1, 24, 40), (12, 20), slice(5, 245), 245),
+    "Krea 2 with a reference": Case(
+        "krea2.model.SingleStreamDiT",
+        KREA,
+        20,
+        (16, 1, 24, 40),
+        (12, 20),
+        slice(5, 245),
+        265,
+        lambda: references(16, (1, 8, 10)) | {"ref_latents_method": "index"},
+    ),
+    "OmniGen2": Case(
+        "omnigen.omnigen2.OmniGen2Transformer2DModel",
+        OMNIGEN,
+        20,
+        (16, 24, 40),
+        (12, 20),
+        slice(25, 265),
+        265,
+        lambda: references(16, (8, 10)) | {"num_tokens": TEXT},
+    ),
+    "HiDream-I1": Case(
+        "hidream.model.HiDreamImageTransformer2DModel",
+        HIDREAM,
+        20,
+        (16, 24, 40),
+        (12, 20),
+        slice(0, 240),
+        240 + 5 + 2 * 3,
+        lambda: {"y": noise(1, 12), "encoder_hidden_states_llama3": noise(1, 2, 3, 24)},
+    ),
+    "ERNIE-Image": Case("ernie.model.ErnieImageModel", ERNIE, 20, (128, 12, 20), (12, 20), slice(0, 240), 245),
+    "Wan": Case("wan.model.WanModel", WAN, 20, (16, 3, 24, 40), (12, 20), slice(0, 720), 720, frames=3),
+    "Wan with a reference": Case(
+        "wan.model.WanModel",
+        WAN,
+        20,
+        (16, 2, 24, 40),
+        (12, 20),
+        slice(0, 480),
+        720,
+        lambda: {"context_latents": [noise(1, 16, 1, 24, 40)]},
+        frames=2,
+    ),
+    "Kandinsky 5": Case(
+        "kandinsky5.model.Kandinsky5",
+        KANDINSKY,
+        20,
+        (16, 24, 40),
+        (12, 20),
+        slice(0, 240),
+        240,
+        lambda: {"y": noise(1, 12)},
+    ),
+}
+IMAGE_MODELS = {"flux": "flux", "chroma": "chroma", "qwen_image": "qwen_image", "krea2": "krea2", "ernie": "ernie"}
+IMAGE_MODELS |= {"omnigen": "omnigen2", "hidream": "hidream", "wan": "wan2.1", "kandinsky5": "kandinsky5"}
+
+
+def load_family(case: Case):
+    """Return the MODEL of a random network; core's detection, which knows the released sizes, is told ours."""
+    module, _, name = case.network.rpartition(".")
+    network_class = getattr(import_module(f"comfy.ldm.{module}"), name)
+    torch.manual_seed(0)
+    network = network_class(**case.config, dtype=torch.float32, device="cpu", operations=comfy.ops.disable_weight_init)
+    weights = {
+        key: 0.3 * noise(*x.shape, seed=i) / max(x.shape[-1], 1) ** 0.5
+        for i, (key, x) in enumerate(network.state_dict().items())
+    }
+    weights |= {key: 1.0 + x for key, x in weights.items() if x.ndim == 1 and "norm" in key and "bias" not in key}
+    config = case.config | {"image_model": IMAGE_MODELS[module.split(".")[0]]} | case.known
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comfy.model_detection, "detect_unet_config", lambda *args, **kwargs: dict(config))
+        return comfy.sd.load_diffusion_model_state_dict(weights)
+
+
+def call(model, x: Tensor, case: Case, override=None, sigma: float | Tensor = 0.9, **more) -> Tensor:
+    """Evaluate a MODEL once; override(func, q, k, v, …) may look at attention."""
+    options = model.model_options["transformer_options"] | {"wrappers": model.wrappers}
+    options |= {"optimized_attention_override": override} if override else {}
+    text, times = noise(1, TEXT, case.text, seed=3).expand(len(x), -1, -1), torch.as_tensor(sigma).expand(len(x))
+    model.patch_model()
+    model.model.current_patcher = model
+    try:
+        with torch.no_grad():
+            conds = case.conds() | more | {"transformer_options": options}
+            return model.model.apply_model(x, times, c_crossattn=text, **conds)
+    finally:
+        model.model.current_patcher = None
+        model.unpatch_model()
