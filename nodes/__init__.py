@@ -55,12 +55,14 @@ NODES: list[type[io.ComfyNode]] = [
 
 class LuminaNextExtension(ComfyExtension):
     async def on_load(self) -> None:
+        from .adapter.host import workflow_names
         from .adapter.models import demo, detection
         from .adapter.sampling import schedules
 
         detection.register()
         schedules.register_schedulers()
         demo.register_folders()
+        workflow_names.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         await self.on_load()  # releases such as 0.3.64 do not call it; a second time it changes nothing

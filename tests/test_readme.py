@@ -11,6 +11,7 @@ from PIL import Image
 
 from lumina_next.cli.download import WEIGHTS
 from lumina_next.demo import FOLDER as DEMO
+from lumina_next.tests.support.templates.catalogue import TITLES
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -36,8 +37,8 @@ def test_the_table_of_files_agrees_with_download(name):
 
 
 def test_the_table_of_workflows_is_complete():
-    listed = set(re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE))
-    assert listed == {file.stem for file in (DEMO.parent / "workflows").glob("*.json")}
+    listed = re.findall(r"^\| [^|]+ \| ([^|`]+) \| `(\w+)` \|$", README, flags=re.MULTILINE)
+    assert {api: title for title, api in listed} == TITLES and len(listed) == len(TITLES)
 
 
 def test_the_table_of_nodes_is_complete():

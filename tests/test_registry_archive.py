@@ -93,7 +93,7 @@ def test_nothing_that_is_served_is_missing(archive, setuptools):
     )
     pages = {name for name in tracked() if (ROOT / name).is_relative_to((ROOT / web).resolve())}
     assert pages and pages <= archive, sorted(pages - archive)
-    for folder in ("locales", "workflows"):  # ComfyUI looks for them under these names
+    for folder in ("locales", "workflows", "subgraphs"):  # ComfyUI looks for them under these names
         assert any(name.startswith(f"{folder}/") for name in files)
 
 

@@ -1,4 +1,4 @@
-"""The workflows in the real editor: they load clean, say the same as their API files, and run at a click."""
+"""The workflows in the real editor: they open clean and readable, say the same as their API files, run at a click."""
 
 import copy
 import json
@@ -9,33 +9,57 @@ import pytest
 from PIL import Image
 
 from lumina_next.tests.support.comfy_server import PACK
+from lumina_next.tests.support.templates import page
+from lumina_next.tests.support.templates.catalogue import TEMPLATES
 
-FILES = sorted((PACK / "workflows").glob("*.json"))
-OFFICIAL = [file for file in FILES if file.stem.startswith("official")]
-PROBLEMS = """app.graph.nodes.flatMap(node => {
-  if (!(node.type in LiteGraph.registered_node_types)) return [`${node.type} is not registered`];
-  const found = node.has_errors ? [`${node.type} has errors`] : [];
-  return found.concat((node.widgets ?? []).flatMap(widget => {
-    const values = widget.options?.values;
-    const allowed = typeof values === "function" ? values(widget, node) : values;
-    return Array.isArray(allowed) && !allowed.includes(widget.value)
-      ? [`${node.type}.${widget.name}: ${widget.value} is not among ${allowed}`] : [];
-  }));
-})"""
+WORKFLOWS = PACK / "workflows"
+SMALLEST_ZOOM = 0.6  # below 0.57 the canvas draws no text
+LONGEST_WAIT = 0.7  # the editor looks for missing models and nodes after it has drawn the graph
+# Nodes in boxes count too; a box itself has no class.
+PROBLEMS = """(function problems(graph) {
+  return graph.nodes.flatMap(node => {
+    if (node.subgraph) return problems(node.subgraph);
+    if (!(node.type in LiteGraph.registered_node_types)) return [`${node.type} is not registered`];
+    const found = node.has_errors ? [`${node.type} has errors`] : [];
+    return found.concat((node.widgets ?? []).flatMap(widget => {
+      const values = widget.options?.values;
+      const allowed = typeof values === "function" ? values(widget, node) : values;
+      return Array.isArray(allowed) && !allowed.includes(widget.value)
+        ? [`${node.type}.${widget.name}: ${widget.value} is not among ${allowed}`] : [];
+    }));
+  });
+})(app.graph)"""
 NOTES = "app.graph.nodes.filter(node => node.type === 'MarkdownNote').map(node => node.widgets[0].value)"
-RUN = '[data-testid="queue-button"]'
+RUN = page.RUN
+APP_WIDGETS, APP_RUN = '[data-testid="linear-widgets"]', '[data-testid="linear-run-button"]'
+PHOTOGRAPHED = {"text_to_image", "regional_prompts", "official_2k"}
 STAND_INS = {"UNETLoader": "StandInZImage", "CLIPTextEncode": "StandInText"}
 ERROR_PANEL = "!!document.querySelector('[data-testid=\"error-overlay-see-errors\"]')"
 
+every_template = pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.api)
+official = pytest.mark.parametrize("name", [template.api for template in TEMPLATES if template.card])
+
+
+def file_of(template, end: str = ""):
+    return WORKFLOWS / f"{template.title}{end}.json"
+
+
+def api_of(name: str) -> dict:
+    return json.loads((WORKFLOWS / f"api/{name}.json").read_text(encoding="utf-8"))
+
 
 def open_workflow(editor, file) -> None:
-    name = json.dumps(file.stem)
-    editor.evaluate(f"app.loadGraphData({file.read_text()}, true, true, {name}).then(() => true)")
-    editor.evaluate("app.extensionManager.command.execute('Comfy.Canvas.FitView').then(() => true)")
+    page.open_template(editor, json.loads(file.read_text(encoding="utf-8")), file.stem)
 
 
 def to_api(editor) -> dict:
     return editor.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
+
+
+def set_widget(editor, label: str, value) -> None:
+    """Write into the first box's widget with a label."""
+    widgets = "app.graph.nodes.flatMap(n => n.subgraph ? n.widgets : [])"
+    editor.evaluate(f"{widgets}.find(w => (w.label ?? w.name) === {json.dumps(label)}).value = {json.dumps(value)}")
 
 
 def meaning(prompt: dict) -> list[str]:
@@ -51,25 +75,45 @@ def meaning(prompt: dict) -> list[str]:
     return sorted(json.dumps(describe(node), sort_keys=True) for node in prompt)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_loads_clean(editor, file):
+@pytest.fixture(scope="module", params=["canvas", "vue"])
+def renderer(editor, request):
+    """The editor as a canvas, then as Nodes 2.0; afterwards as it was."""
+    page.set_renderer(editor, request.param == "vue")
+    yield request.param
+    page.set_renderer(editor, False)
+
+
+@every_template
+def test_opens_readable_and_clean(editor, renderer, template, tmp_path, record_property):
     editor.errors.clear()
-    open_workflow(editor, file)
-    graph = json.loads(file.read_text())
-    assert editor.evaluate("app.graph.nodes.length") == len(graph["nodes"])
+    open_workflow(editor, file_of(template))
+    if template.api in PHOTOGRAPHED:
+        (tmp_path / "screenshot.png").write_bytes(editor.screenshot())
+        record_property("screenshot", str(tmp_path / "screenshot.png"))
+    assert page.overlaps(editor) == []
+    assert editor.evaluate("app.canvas.ds.scale") >= SMALLEST_ZOOM
     assert editor.evaluate(PROBLEMS) == []
-    notes = [node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "MarkdownNote"]
-    assert editor.evaluate(NOTES) == notes
-    time.sleep(0.7)  # the editor looks for missing models and nodes after it has drawn the graph
-    assert not editor.evaluate(ERROR_PANEL), "the editor shows its error panel"
+    if renderer == "canvas":
+        assert meaning(to_api(editor)) == meaning(api_of(template.api))
+        time.sleep(LONGEST_WAIT)
+        assert not editor.evaluate(ERROR_PANEL), "the editor shows its error panel"
     assert editor.errors == []
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if f not in OFFICIAL], ids=lambda file: file.stem)
-def test_says_the_same_as_its_api_file(editor, file):
-    open_workflow(editor, file)
-    api = json.loads((file.parent / "api" / file.name).read_text())
-    assert meaning(to_api(editor)) == meaning(api)
+def test_an_overlap_is_noticed(editor, renderer):
+    """The check above can fail, in both renderers."""
+    graph = json.loads((WORKFLOWS / "Text to image.json").read_text(encoding="utf-8"))
+    graph["nodes"][0]["pos"] = [x + 100 for x in graph["nodes"][1]["pos"]]
+    page.open_template(editor, graph, "overlap")
+    assert len(page.overlaps(editor)) == 1
+
+
+@pytest.mark.parametrize("template", [t for t in TEMPLATES if t.app], ids=lambda template: template.api)
+def test_app_shows_its_form(editor, template):
+    open_workflow(editor, file_of(template, ".app"))
+    shown = editor.wait_for(f"document.querySelector('{APP_WIDGETS}')?.innerText")
+    assert shown.split("\n") == list(template.app)
+    assert meaning(to_api(editor)) == meaning(api_of(template.api))
 
 
 WIDTH, HEIGHT = 168, 136  # odd numbers of latents
@@ -107,20 +151,18 @@ def bypass(prompt: dict, class_type: str | None) -> dict:
     return prompt
 
 
-@pytest.mark.parametrize("file", OFFICIAL, ids=lambda file: file.stem)
-def test_official_workflow_runs_on_stand_ins(editor, client, file):
-    open_workflow(editor, file)
-    prompt = for_stand_ins(to_api(editor), file.stem)
+@official
+def test_official_workflow_runs_on_stand_ins(official_files, client, name):
+    prompt = for_stand_ins(api_of(name), name)
     larger = 2 if any(node["class_type"] == "LatentUpscaleBy" for node in prompt.values()) else 1
     (image,) = client.images(client.run(prompt))
     assert image.shape == (HEIGHT * larger, WIDTH * larger, 3) and image.std() > 1
 
 
 @pytest.mark.parametrize("name", ["official_2k", "official_z_image_2k"])
-def test_each_patch_node_of_the_2k_workflows_acts(editor, client, name):
+def test_each_patch_node_of_the_2k_workflows_acts(official_files, client, name):
     """On the stand-ins at twice their training size: with either node bypassed, the picture is another."""
-    open_workflow(editor, PACK / f"workflows/{name}.json")
-    prompt = for_stand_ins(to_api(editor), name)
+    prompt = for_stand_ins(api_of(name), name)
     runs = [bypass(prompt, node) for node in (None, "LuminaNextScaledRope", "LuminaNextContextDrop")]
     pictures = {client.images(client.run(run))[0].tobytes() for run in runs}
     assert len(pictures) == 3
@@ -128,26 +170,26 @@ def test_each_patch_node_of_the_2k_workflows_acts(editor, client, name):
 
 def test_missing_models_are_noticed(editor):
     """The check above can fail: a file that is not there brings up the editor's error panel."""
-    graph = json.loads((PACK / "workflows/text_to_image.json").read_text())
+    text = (WORKFLOWS / "Text to image.json").read_text(encoding="utf-8")
+    graph = json.loads(text.replace("lumina-next-demo.safetensors", "nowhere.safetensors"))
     graph["id"] = str(uuid.uuid4())  # the editor remembers widget values by graph
-    loader = next(node for node in graph["nodes"] if node["type"] == "LuminaNextLoadModel")
-    loader["widgets_values"][0] = "nowhere.safetensors"
-    loader.get("widgets_values_named", {})["model_name"] = "nowhere.safetensors"
     editor.evaluate(f"app.loadGraphData({json.dumps(graph)}, true, true, 'broken').then(() => true)")
     assert any("nowhere.safetensors" in problem for problem in editor.evaluate(PROBLEMS))
     editor.wait_for(ERROR_PANEL, seconds=5)
 
 
 def test_a_click_on_run_draws_a_picture(editor, server, tmp_path, record_property):
-    open_workflow(editor, PACK / "workflows/text_to_image.json")
+    open_workflow(editor, WORKFLOWS / "Text to image.json")
     pictures = server.base / "output/lumina-next"
     before = set(pictures.glob("text_to_image_*.png"))
-    # A seed no other test has used: a cached run would draw nothing.
-    editor.evaluate("app.graph.nodes.find(n => n.type === 'KSampler').widgets[0].value = 424242")
+    set_widget(editor, "seed", 424242)  # no other test has used it: a cached run would draw nothing
     editor.click(RUN)
     editor.wait_for("app.graph.nodes.find(n => n.type === 'SaveImage').imgs?.[0]?.naturalWidth > 0")
-    assert len(set(pictures.glob("text_to_image_*.png")) - before) == 1
+    (made,) = set(pictures.glob("text_to_image_*.png")) - before
+    with Image.open(made) as picture:
+        assert "424242" in picture.text["prompt"]
     assert not editor.evaluate(ERROR_PANEL)
+    assert page.overlaps(editor) == []
     screenshot = tmp_path / "editor.png"
     editor.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 500)))")
     screenshot.write_bytes(editor.screenshot())

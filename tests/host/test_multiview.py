@@ -6,7 +6,7 @@ from PIL import Image
 from lumina_next.tests.host.test_workflows import load, of_class, saved_by, with_inputs
 from lumina_next.tests.support.graphs import MULTIVIEW
 
-CELL, PADDING = 128, 4
+CELL, PADDING = 192, 4
 FAST = {"steps": 2}
 
 
@@ -28,11 +28,11 @@ def test_the_ring_says_how_many_views_there_are(client, server):
         prompt = with_inputs(load("text_to_views"), "LuminaNextCameraRing", views=views)
         run = client.run(with_inputs(prompt, "KSampler", seed=views, **FAST))
         sheet = saved_by(client, run, "text_to_views")
-        assert sheet.shape == (rows * 132 - 4, 4 * 132 - 4, 3)
+        assert sheet.shape == (rows * 196 - 4, 4 * 196 - 4, 3)
         assert len(set(cells(sheet, views, 4))) == views
         (turntable,) = (i for out in run.outputs.values() for i in out["images"] if i["filename"].endswith(".webp"))
         with Image.open(server.base / "output" / turntable["subfolder"] / turntable["filename"]) as moving:
-            assert (moving.n_frames, moving.size) == (views, (128, 128))
+            assert (moving.n_frames, moving.size) == (views, (192, 192))
 
 
 def test_azimuths_may_be_written_and_come_in_their_order(client):

@@ -1,11 +1,14 @@
 """The pack inside a real server: what it registers, what it serves, what it costs."""
 
+import json
 import re
 import urllib.request
+from urllib.parse import quote
 
 import pytest
 
 from lumina_next.tests.support.comfy_server import PACK, ComfyServer
+from lumina_next.tests.support.templates.catalogue import TITLES
 
 NODES = {
     "LuminaNextLoadModel",
@@ -88,8 +91,15 @@ def test_workflows_are_offered_as_templates_with_pictures(server):
     assert set(listed["lumina-next"]) == {file.stem for file in (PACK / "workflows").glob("*.json")}
     assert "api" not in listed and "workflows" not in listed
     for name in listed["lumina-next"]:
-        with urllib.request.urlopen(f"{server.url}/api/workflow_templates/lumina-next/{name}.jpg") as answer:
+        with urllib.request.urlopen(f"{server.url}/api/workflow_templates/lumina-next/{quote(name)}.jpg") as answer:
             assert answer.read(3) == b"\xff\xd8\xff", name
+
+
+@pytest.mark.parametrize("name", ["text_to_image", "official_2k", "text_and_image_to_views"])
+def test_a_link_with_an_old_name_leads_to_the_workflow(server, name):
+    new = PACK / f"workflows/{TITLES[name]}.json"
+    with urllib.request.urlopen(f"{server.url}/api/workflow_templates/lumina-next/{name}.json") as answer:
+        assert answer.url.endswith(f"/{quote(new.name)}") and json.load(answer) == json.loads(new.read_text())
 
 
 def test_start_up_costs_less_than_a_second(server):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lumina_next.tests.host.test_editor import ERROR_PANEL, RUN, meaning, open_workflow, to_api
+from lumina_next.tests.host.test_editor import ERROR_PANEL, RUN, meaning, open_workflow, set_widget, to_api
 from lumina_next.tests.support.comfy_server import PACK
 from lumina_next.tests.support.graphs import TextToImage
 
@@ -33,10 +33,10 @@ DROP = """(async (data, name) => {
 
 
 def test_a_saved_picture_reopens_its_workflow_when_dropped(editor, server):
-    file = PACK / "workflows/image_to_image.json"
+    file = PACK / "workflows/Edit - Image to image.json"
     folder = server.base / "output/lumina-next"
     open_workflow(editor, file)
-    editor.evaluate("app.graph.nodes.find(n => n.type === 'KSampler').widgets[0].value = 515151")
+    set_widget(editor, "seed", 515151)
     said = to_api(editor)
     before = set(folder.glob("image_to_image_0*.png"))
     editor.click(RUN)
@@ -47,7 +47,7 @@ def test_a_saved_picture_reopens_its_workflow_when_dropped(editor, server):
         workflow = json.loads(picture.text["workflow"])
     assert {node["type"] for node in workflow["nodes"]} == {n["type"] for n in json.loads(file.read_text())["nodes"]}
 
-    open_workflow(editor, PACK / "workflows/text_to_image.json")
+    open_workflow(editor, PACK / "workflows/Text to image.json")
     assert editor.evaluate("app.graph.nodes.length") < len(workflow["nodes"])
     editor.errors.clear()
     data = base64.b64encode(saved.read_bytes()).decode()
@@ -68,7 +68,7 @@ def test_the_example_client_makes_a_picture(server, tmp_path):
         done = run_example(server, prompt, "--seed", "61", "-o", str(file))
         assert (done.returncode, done.stdout.strip()) == (0, str(file)), done.stderr
     with Image.open(files[0]) as picture, Image.open(files[1]) as other:
-        assert "red apple" in picture.text["prompt"] and picture.size == (64, 64)
+        assert "red apple" in picture.text["prompt"] and picture.size == (512, 512)
         assert not np.array_equal(np.asarray(picture), np.asarray(other))
 
 

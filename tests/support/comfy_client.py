@@ -67,13 +67,13 @@ class ComfyClient:
         """Queue an API-format prompt and return its id; raises Rejected with the server's reasons."""
         return self._loop.run_until_complete(self._queue(prompt))
 
-    def wait(self, *prompt_ids: str, interrupt_after: int | None = None) -> list[Run]:
+    def wait(self, *prompt_ids: str, interrupt_after: int | None = None, seconds: float = RUN_SECONDS) -> list[Run]:
         """Follow prompts until all have ended; interrupt after that many progress events when asked."""
-        work = asyncio.wait_for(self._follow([Run(i) for i in prompt_ids], interrupt_after), RUN_SECONDS)
+        work = asyncio.wait_for(self._follow([Run(i) for i in prompt_ids], interrupt_after), seconds)
         return self._loop.run_until_complete(work)
 
-    def run(self, prompt: dict, interrupt_after: int | None = None) -> Run:
-        return self.wait(self.queue(prompt), interrupt_after=interrupt_after)[0]
+    def run(self, prompt: dict, interrupt_after: int | None = None, seconds: float = RUN_SECONDS) -> Run:
+        return self.wait(self.queue(prompt), interrupt_after=interrupt_after, seconds=seconds)[0]
 
     def images(self, run: Run, kind: str = "output") -> list[np.ndarray]:
         """The pictures a run saved ("output") or only showed ("temp"), (height, width, 3) uint8, in node order."""

@@ -1,0 +1,174 @@
+"""The weights of the paper, and Z-Image."""
+
+from ..spec import Box, Template, column, note, picture
+from .parts import FILES, together
+
+HUB = "https://huggingface.co"
+NETWORK = f"{HUB}/Alpha-VLLM/Lumina-Next-SFT/resolve/main/consolidated.00-of-01.safetensors"
+DIFFUSERS = f"{HUB}/Alpha-VLLM/Lumina-Next-SFT-diffusers"
+VAE = f"{HUB}/stabilityai/sdxl-vae/resolve/main/sdxl_vae.safetensors"
+Z_IMAGE = f"{HUB}/Comfy-Org/z_image_turbo/resolve/main/split_files"
+VAE_LINK = {"3": (VAE, "vae")}
+LINKS = {"1": (NETWORK, "diffusion_models"), **VAE_LINK}
+Z_LINKS = {
+    "1": (f"{Z_IMAGE}/diffusion_models/z_image_turbo_bf16.safetensors", "diffusion_models"),
+    "2": (f"{Z_IMAGE}/text_encoders/qwen_3_4b.safetensors", "text_encoders"),
+    "3": (f"{Z_IMAGE}/vae/ae.safetensors", "vae"),
+}
+TESTED = "The weights could not be had where this was made: the graph is tested on small stand-ins."
+DOWNLOADS = f"""**Files**, under ComfyUI's models folder:
+
+- diffusion_models: [consolidated.00-of-01.safetensors]({NETWORK})
+- vae: [sdxl_vae.safetensors]({VAE})
+- text_encoders/gemma-2b: the folders [text_encoder]({DIFFUSERS}/tree/main/text_encoder) and
+  [tokenizer]({DIFFUSERS}/tree/main/tokenizer), with all their files"""
+FILES_3 = FILES | {"vae": "3.vae_name"}
+PROMPT = {"prompt": "4.text", "negative prompt": "5.text"}
+SIZE = {"width": "6.width", "height": "6.height"}
+
+
+TEMPLATES = (
+    Template(
+        api="official_text_to_image",
+        title="Official - Text to image",
+        note=f"""{DOWNLOADS}
+
+The 2B model with the settings of its demo: 1024 × 1024, time shift 4, midpoint, guidance 4 on three of the four
+latent channels.
+
+{TESTED}""",
+        columns=(
+            note(width=420),
+            column(
+                Box(
+                    "Text to Image",
+                    "1-13",
+                    PROMPT | SIZE | {"seed": "9.noise_seed", "steps": "10.steps", "cfg": "8.cfg"} | FILES_3,
+                ),
+                width=400,
+            ),
+            picture("14", width=560),
+        ),
+        card="1024 Lumina-Next",
+        links=LINKS,
+    ),
+    Template(
+        api="official_2k",
+        title="Official - 2K in one pass",
+        note=f"""{DOWNLOADS}
+
+The released code's settings for 2048 × 2048 on weights trained at 1024: **Scaled RoPE** with interpolation before the
+watershed and a larger base after it, proportional attention, time shift 6, midpoint.
+
+**Context Drop** spares attention a part of its work; bypass it for the released code to the letter.
+
+{TESTED}""",
+        columns=(
+            note(Box("Model and prompt", "1-6", PROMPT | SIZE | FILES_3), width=400),
+            column("7", width=280),
+            column("8", width=260),
+            column(Box("Paint", "9-15", {"seed": "11.noise_seed", "steps": "12.steps", "cfg": "10.cfg"}), width=260),
+            picture("16", width=460),
+        ),
+        card="1024 2048 one pass",
+        links=LINKS,
+    ),
+    Template(
+        api="official_hires_fix",
+        title="Official - 2K hires fix",
+        note=f"""{DOWNLOADS}
+
+The first pass composes at 1024, the second one draws the detail at 2048. **Scaled RoPE** stretches the positions in
+the second pass; decoding in tiles keeps its memory small.
+
+{TESTED}""",
+        columns=(
+            note(Box("Model and prompt", "1-5", PROMPT | FILES_3), width=400),
+            column(Box("First pass", "6 7", SIZE | together(7)), "9", width=280),
+            column(
+                Box("Second pass", "8 10 11", {"enlarge": "8.scale_by"} | together(10) | {"denoise": "10.denoise"}),
+                width=280,
+            ),
+            picture("12", width=560),
+        ),
+        card="1024 2048 two passes",
+        links=LINKS,
+    ),
+    Template(
+        api="official_diffusers_folder",
+        title="Official - Diffusers folder",
+        note=f"""**Files**, under ComfyUI's models folder:
+
+- diffusers/Lumina-Next-SFT-diffusers: the folders transformer, text_encoder and tokenizer of
+  [Lumina-Next-SFT-diffusers]({DIFFUSERS}/tree/main)
+- vae: [sdxl_vae.safetensors]({VAE})
+
+One repository holds model and text encoder. ComfyUI's own sampler does the rest: a time shift of 4 with the scheduler
+*simple* is the demo's.
+
+{TESTED}""",
+        columns=(
+            note(width=420),
+            column(
+                Box("Text to Image", "1-9", PROMPT | SIZE | together(8) | {"shift": "7.shift"} | FILES_3), width=400
+            ),
+            picture("10", width=560),
+        ),
+        card="1024 diffusers",
+        links=VAE_LINK,
+    ),
+    Template(
+        api="official_lora",
+        title="Official - LoRA",
+        note=f"""{DOWNLOADS}
+- loras: your own file; *my-lora.safetensors* is only a name
+
+**Load Lumina-Next LoRA** reads the names of ComfyUI, kohya, PEFT, diffusers and the reference code, and says what it
+loaded, averaged or could not use.
+
+{TESTED}""",
+        columns=(
+            note(Box("Model and prompt", "1-5", PROMPT | FILES_3), width=400),
+            column("7", width=300),
+            column(Box("Paint", "6 9 10", SIZE | together(9)), "8", width=280),
+            picture("11", width=560),
+        ),
+        card="1024 LoRA",
+        links=LINKS,
+    ),
+    Template(
+        api="official_z_image_2k",
+        title="Official - Z-Image at 3K",
+        note=f"""**Files**, under ComfyUI's models folder:
+
+- diffusion_models: [z_image_turbo_bf16.safetensors]({Z_LINKS["1"][0]})
+- text_encoders: [qwen_3_4b.safetensors]({Z_LINKS["2"][0]})
+- vae: [ae.safetensors]({Z_LINKS["3"][0]})
+
+Z-Image is at home up to 2048 × 2048: there **Scaled RoPE** changes nothing, and says so. This graph starts where that
+ends. **Context Drop** lets image tokens look at fewer keys while the picture is still noise.
+
+Z-Image-Turbo, set here, is shown by its makers up to 1536 × 1536: for that and a little more set *train_size* to
+1536. Bypass either node to see what it does.
+
+{TESTED}""",
+        columns=(
+            note(
+                Box(
+                    "Model and prompt",
+                    "1-6",
+                    {"prompt": "4.text"}
+                    | SIZE
+                    | {"model": "1.unet_name", "text encoder": "2.clip_name", "vae": "3.vae_name"},
+                ),
+                width=400,
+            ),
+            column("7", width=280),
+            column("8", width=260),
+            column(Box("Paint", "9-11", together(10) | {"shift": "9.shift"}), width=260),
+            picture("12", width=460),
+        ),
+        card="2048 3072 Z-Image",
+        links=Z_LINKS,
+    ),
+)

@@ -1,0 +1,47 @@
+"""The template browser's pictures: square, what the workflow makes."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lumina_next.tests.support.comfy_client import ComfyClient
+
+from .spec import Template
+
+SIDE = 512
+PAPER, INK = "#ffffff", "#3b4252"
+TONES = ("#d8dee9", "#88c0d0")  # of the sizes on a card, from the largest
+SECONDS = 900  # a grid of larger pictures takes minutes on a CPU
+
+
+def draw(client: ComfyClient, template: Template, prompt: dict) -> Image.Image:
+    """The picture that a workflow saves, or a card with its sizes where the weights are not here."""
+    if template.card:
+        return card(template.card.split())
+    run = client.run(prompt, seconds=SECONDS)
+    saver = next(node for node, content in prompt.items() if content["class_type"] == "SaveImage")
+    files = [(node, image) for node, output in run.outputs.items() for image in output.get("images", [])]
+    kept = [node for node, image in files if image["type"] == "output"]
+    return square(Image.fromarray(client.images(run)[kept.index(saver)]))
+
+
+def square(picture: Image.Image) -> Image.Image:
+    """The whole of a picture in the middle of a square, on the colour of its corner."""
+    scale = SIDE / max(picture.size)
+    picture = picture.resize([round(side * scale) for side in picture.size], Image.Resampling.LANCZOS)
+    ground = Image.new("RGB", (SIDE, SIDE), tuple(int(v) for v in np.asarray(picture)[2, 2]))
+    ground.paste(picture, ((SIDE - picture.width) // 2, (SIDE - picture.height) // 2))
+    return ground
+
+
+def card(words: list[str]) -> Image.Image:
+    """Squares in the proportion of the sizes among the words, the largest as wide as the card, the rest below."""
+    sizes = sorted((int(word) for word in words if word.isdigit()), reverse=True)
+    picture, edge = Image.new("RGB", (SIDE, SIDE), PAPER), SIDE / 20
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=34)
+    for size, tone in zip(sizes, TONES, strict=False):
+        top = SIDE - edge - (SIDE - 2 * edge) * size / sizes[0]
+        pen.rectangle((edge, top, edge + SIDE - edge - top, SIDE - edge), fill=tone, outline=INK)
+        pen.text((edge + 14, top + 12), f"{size} px", fill=INK, font=font)
+    rest = " ".join(word for word in words if not word.isdigit())
+    pen.text((edge + 14, SIDE - edge - 52), rest, fill=INK, font=font)
+    return picture
