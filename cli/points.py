@@ -33,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--picture", type=Path, metavar="PNG", help="also a picture from four sides")
     add("--model", type=Path, help="Next-DiT for points; default: the demo in the package")
     add("--text-encoder", type=Path, default=TEXT_ENCODER, metavar="FOLDER", help="LLM folder; default: likewise")
-    add("--steps", type=int, default=20, help="default: 20")
+    add("--steps", type=int, default=10, help="default: 10")
     add("--schedule", default="uniform", help="as of generate; default: uniform")
     add("--method", default="euler", help="euler, midpoint, heun or rk4; default: euler")
     add("--cfg", type=float, default=2.0, help="guidance scale; 1 is none and takes half the time; default: 2")

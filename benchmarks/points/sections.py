@@ -42,13 +42,13 @@ class Bench:
 
     def references(self, points: int, count: int) -> Clouds:
         """Return held-out shapes of every label."""
-        return [[torch.from_numpy(row[:points]).float() for row in shapes[:count]] for shapes in self.held]
+        return [[torch.from_numpy(row[:points].astype("float32")) for row in shapes[:count]] for shapes in self.held]
 
     def training_shapes(self, points: int, count: int) -> Clouds:
         """Return as many training shapes of every label: the floor."""
         if points > self.seen.shape[2]:
             return [[torch.from_numpy(cloud(label, f"train {n}", points)) for n in range(count)] for label in LABELS]
-        return [[torch.from_numpy(row[:points]).float() for row in shapes[:count]] for shapes in self.seen]
+        return [[torch.from_numpy(row[:points].astype("float32")) for row in shapes[:count]] for shapes in self.seen]
 
     @torch.inference_mode()
     def sample(self, points: int, count: int, model: PointNextDiT | None = None, **options: Any) -> Clouds:

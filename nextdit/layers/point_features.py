@@ -63,14 +63,18 @@ def frequencies(count: int, t: Tensor, method: str = DEFAULT, scale: float = 8.0
 
 
 class PointEmbedder(nn.Module):
-    """Coordinates (B, N, 3) at times t (B,) → tokens (B, N, dim): a linear map of them and their Fourier features."""
+    """Coordinates (B, N, 3) at times t (B,) → tokens (B, N, dim): a linear map of them and their Fourier features.
+
+    Those are computed in float32: 16 bits have too few digits for the high frequencies.
+    """
 
     def __init__(self, count: int, dim: int, method: str, scale: float, *, operations, **factory):
         super().__init__()
         self.count, self.method, self.scale = count, method, scale
         self.linear = operations.Linear(3 + 6 * count, dim, **factory)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, dtype: torch.dtype) -> Tensor:
+        x = x.float()
         f = frequencies(self.count, t, self.method, self.scale)
-        angles = (2 * math.pi * x.float().unsqueeze(-1) * f[:, None, None]).flatten(2)  # bfloat16 has too few digits
-        return self.linear(torch.cat([x, angles.sin().to(x.dtype), angles.cos().to(x.dtype)], dim=-1))
+        angles = (2 * math.pi * x.unsqueeze(-1) * f[:, None, None]).flatten(2)
+        return self.linear(torch.cat([x, angles.sin(), angles.cos()], dim=-1).to(dtype))

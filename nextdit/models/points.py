@@ -147,7 +147,7 @@ class PointNextDiT(Body):
         """
         dtype = self.point_embedder.linear.weight.dtype
         call = Call.of(t, self.config.n_layers, attend=attend, proportional=proportional)
-        return self.velocity(x.to(dtype), t, text.to(dtype), known_mask(text_mask), call, known_mask(mask)).to(x.dtype)
+        return self.velocity(x, t, text.to(dtype), known_mask(text_mask), call, known_mask(mask)).to(x.dtype)
 
     def velocity(
         self,
@@ -158,16 +158,16 @@ class PointNextDiT(Body):
         call: Call = PLAIN_CALL,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Do forward's work in x's dtype, for callers that cast weights themselves."""
+        """Do forward's work in the text's dtype, for callers that cast weights themselves; x is best in float32."""
         self.check(x.shape, text.shape[-1])
         text = self.labelled(text) if self.config.labels else text
         condition = self.condition(t, text, text_mask, call)
         x, pull = within_rim(x, t)
-        tokens = self.point_embedder(x.transpose(1, 2), t)
+        tokens = self.point_embedder(x.transpose(1, 2), t, text.dtype)
         if mask is not None:
             mask = mask.to(x.device).bool()
             tokens = torch.where(mask.unsqueeze(-1), tokens, self.pad_token.to(tokens))
-        tokens = run_layers(self.layers, tokens, text, condition, self.attending(call, text_mask, mask, x), call)
+        tokens = run_layers(self.layers, tokens, text, condition, self.attending(call, text_mask, mask, tokens), call)
         out = self.final_layer(tokens, condition).transpose(1, 2) + pull
         return out if mask is None else out * mask.unsqueeze(1)
 
@@ -175,11 +175,11 @@ class PointNextDiT(Body):
         """Return the embedding (B, 1, text_dim) of labels' shares (B, 1, labels); what they lack of 1 is none."""
         return self.label_embedder(torch.cat([shares, 1 - shares.sum(-1, keepdim=True)], dim=-1))
 
-    def attending(self, call: Call, text_mask: Tensor | None, mask: Tensor | None, x: Tensor) -> Attending:
-        """Return how the layers attend among points x (B, 3, N), under masks (B, L) and (B, N)."""
-        masks = [None if m is None else additive_mask(m.to(x.device), x.dtype) for m in (text_mask, mask)]
+    def attending(self, call: Call, text_mask: Tensor | None, mask: Tensor | None, tokens: Tensor) -> Attending:
+        """Return how the layers attend among tokens (B, N, dim), under masks (B, L) and (B, N)."""
+        masks = [None if m is None else additive_mask(m.to(tokens.device), tokens.dtype) for m in (text_mask, mask)]
         cross = call.attend if call.cross is None else call.cross
-        scale = logit_scale(x.shape[2], self.config.train_points) if call.proportional else 1.0
+        scale = logit_scale(tokens.shape[1], self.config.train_points) if call.proportional else 1.0
         return Attending(None, call.attend, cross, masks[0], scale, mask=masks[1])
 
 

@@ -1,5 +1,6 @@
 from comfy_api.latest import io
 
+from ..adapter.host.schema import schema
 from ..adapter.models import points as clouds
 
 AXES = ["front", "left", "up"]
@@ -11,11 +12,14 @@ class CutPoints(io.ComfyNode):
         def limit(name: str, default: float, tooltip: str) -> io.Float.Input:
             return io.Float.Input(name, default=default, min=-2.0, max=2.0, step=0.05, tooltip=tooltip)
 
-        return io.Schema(
+        return schema(
             node_id="LuminaNextCutPoints",
             display_name="Cut Points",
             category="Lumina-Next/points",
             description="Keep the part of a point cloud between two planes, for Complete Points to make the rest anew.",
+            search_aliases=("crop point cloud, clip points, half, slice, part of a cloud, 裁剪点云, 点群を切る").split(
+                ", "
+            ),
             inputs=[
                 io.Latent.Input("points", tooltip="One cloud."),
                 io.Combo.Input(

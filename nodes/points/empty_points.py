@@ -1,5 +1,6 @@
 from comfy_api.latest import io
 
+from ..adapter.host.schema import schema
 from ..adapter.models import points
 
 MOST = 1_048_576
@@ -13,12 +14,15 @@ def count_input(default: int, tooltip: str) -> io.Int.Input:
 class EmptyPoints(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextEmptyPoints",
             display_name="Empty Points",
             category="Lumina-Next/points",
             description="An empty latent for a point cloud of any number of points, for KSampler and a Lumina-Next "
             "model of points.",
+            search_aliases=("point cloud, empty latent points, 3d, number of points, text to 3d, 点云, 点群").split(
+                ", "
+            ),
             inputs=[
                 count_input(
                     2048,

@@ -2,17 +2,19 @@ from comfy_api.latest import io
 
 from ...nextdit.clouds.shape import UPS
 from ..adapter.host import clouds
+from ..adapter.host.schema import schema
 
 
 class LoadPoints(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextLoadPoints",
             display_name="Load Points",
             category="Lumina-Next/points",
             description="Read a point cloud from ComfyUI's input folder, to vary, complete or densify it. PLY, XYZ "
             "(txt, csv, pts), NPY, and the vertices of OBJ files.",
+            search_aliases="import point cloud, ply, xyz, csv, npy, obj, load 3d, 导入点云, 点群を読み込む".split(", "),
             inputs=[
                 io.Combo.Input(
                     "file",

@@ -2,18 +2,20 @@ from comfy_api.latest import io
 
 from ...nextdit.clouds.shape import UPS
 from ..adapter.host import clouds
+from ..adapter.host.schema import schema
 from ..adapter.models import points as models
 
 
 class PointsToFile(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextPointsToFile",
             display_name="Points to File",
             category="Lumina-Next/points",
             description="A point cloud as a PLY file, one a cloud, for Preview Point Cloud, Save Point Cloud and other "
             "programs. A cloud from Load Points comes back in its own place and size.",
+            search_aliases="save point cloud, export ply, ply, file 3d, 导出点云, 点群を保存".split(", "),
             inputs=[
                 io.Latent.Input("points", tooltip="One cloud or several."),
                 io.Combo.Input(

@@ -1,17 +1,19 @@
 from comfy_api.latest import io
 
 from ..adapter.host import clouds
+from ..adapter.host.schema import schema
 from ..adapter.models import points as models
 
 
 class PointsToVoxels(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="LuminaNextPointsToVoxels",
             display_name="Points to Voxels",
             category="Lumina-Next/points",
             description="A point cloud as a grid of cells, for Voxel to Mesh and Save 3D Model.",
+            search_aliases="voxelize, mesh, points to mesh, surface, 体素, ボクセル".split(", "),
             inputs=[
                 io.Latent.Input("points", tooltip="One cloud or several, of 2048 points or more."),
                 io.Int.Input(

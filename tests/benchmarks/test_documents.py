@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,16 +23,17 @@ COMMANDS = {
     "context_drop": (context_drop, "context_drop.md"),
     "few_steps": (few_steps, "few_steps.md"),
     "regions": (regions, "regions.md"),
-    "views": (None, "multi_view.md"),
+    "views": ("views", "multi_view.md"),
+    "points": ("points", "points.md"),
 }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_redrawn_from_the_stored_results_nothing_changes(tmp_path, name):
     module, page = COMMANDS[name]
-    if module is None:
+    if isinstance(module, str):
         pytest.importorskip("trimesh")
-        from lumina_next.benchmarks.views import run as module
+        module = import_module(f"lumina_next.benchmarks.{module}.run")
     document = shutil.copy(DOCS / page, tmp_path / "page.md")
     shutil.copy(RESULTS / f"{name}.json", tmp_path)
     folders = ["--grids", "--page"] if name == "regions" else ["--pictures", "--document"]

@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from lumina_next.cli import main
-from lumina_next.cli.jobs import Job
 from lumina_next.demo import FOLDER as DEMO
 from lumina_next.nextdit import ContextDrop, MultiViewNextDiT, RopeScaling, load_model, save_model
 from lumina_next.nextdit.text import load_text_encoder
-from lumina_next.pipelines import Models, Picture, Sampling, text_to_image
+from lumina_next.pipelines import Models, Sampling, text_to_image
 from lumina_next.version import VERSION
 
 QUICK = ("--steps", "2", "--device", "cpu")
@@ -235,118 +233,6 @@ def test_a_picture_is_painted_over(tmp_path):
         assert image.tobytes() == drawn.tobytes()
         told = json.loads(image.text["parameters"])
     assert (told["image"], told["denoise"], told["width"], told["height"]) == ("red.png", 0.5, 48, 32)
-
-
-REMARKS = {
-    "--second-pass does nothing up to the training size": (
-        ["--second-pass", "0.5", "--width", "32"],
-        ["--second-pass", "0.5", "--width", "80"],
-    ),
-    "--rope does nothing up to the training size": (
-        ["--rope", "interpolation"],
-        ["--rope", "interpolation", "--width", "80"],
-    ),
-    "--negative does nothing at --cfg 1, which is no guidance": (
-        ["--negative", "hen", "--cfg", "1"],
-        ["--negative", "hen"],
-    ),
-    "--channels does nothing at --cfg 1, which is no guidance": (
-        ["--channels", "2", "--cfg", "1"],
-        ["--channels", "2"],
-    ),
-    "62×40 is no multiple of 4 pixels: drawn as 64×40 and cut": (
-        ["--width", "62", "--height", "40"],
-        ["--width", "60", "--height", "40"],
-    ),
-    "264×264 is far above the 64×64 of training: expect it slow, and things twice": (
-        ["--width", "264", "--height", "264"],
-        ["--width", "256", "--height", "256"],
-    ),
-}
-
-
-@pytest.mark.parametrize("said", REMARKS)
-def test_what_is_asked_in_vain_is_told(said, capsys, monkeypatch):
-    monkeypatch.setattr(Job, "paint", lambda *_: [Picture.of(torch.zeros(3, 4, 4), {})])
-    in_vain, with_effect = REMARKS[said]
-    generate("fox", *in_vain)
-    assert capsys.readouterr().err == f"lumina-next: {said}\n"
-    generate("fox", *with_effect)
-    assert capsys.readouterr().err == ""
-
-
-def test_no_picture_is_written_over_unless_asked_for(capsys, fails, monkeypatch):
-    made = iter(range(1, 100))
-    monkeypatch.setattr(
-        Job, "paint", lambda job, *_: [Picture.of(torch.zeros(3, 4, 4), {"n": next(made)}) for _ in job.request.seeds]
-    )
-    for expected in ("lumina-next.png", "lumina-next-0002.png", "lumina-next-0003.png"):
-        generate("fox")
-        assert capsys.readouterr().out == f"{expected}\n"
-    generate("fox", "--batch", "2", "--seed", "2")
-    assert capsys.readouterr().out == "lumina-next-2.png\nlumina-next-3.png\n"
-    generate("fox", "--batch", "2", "--seed", "3")
-    assert capsys.readouterr().out == "lumina-next-0002-3.png\nlumina-next-0002-4.png\n"
-    Path("fox.png").write_bytes(b"mine")
-    told = "fox.png is there already; add --overwrite, or give --output another name"
-    assert told in fails("generate", "fox", "-o", "fox.png", *QUICK)
-    assert Path("fox.png").read_bytes() == b"mine"
-    generate("fox", "-o", "fox.png", "--overwrite")
-    generate("fox", "--overwrite")
-    assert [json.loads(Image.open(f).text["parameters"])["n"] for f in ("fox.png", "lumina-next.png")] == [8, 9]
-
-
-def lora(file: Path, width: int = 192) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    tensors = {
-        f"diffusion_model.layers.{n}.attention.wq.lora_{side}.weight": 0.3 * torch.randn(shape, generator=generator)
-        for n in range(6)
-        for side, shape in (("up", (192, 4)), ("down", (4, width)))
-    }
-    save_file(tensors, file)
-    return tensors
-
-
-def test_loras_are_added_to_the_model():
-    tensors = lora(Path("a,b.safetensors"))
-    options = ("fox", "--cfg", "1", "--dtype", "fp32")
-    generate(*options, "-o", "plain.png")
-    generate(*options, "--lora", "a,b.safetensors,0.25", "--lora", "a,b.safetensors,0.5", "-o", "fox.png")
-    model = load_model(DEMO / "diffusion_models" / "lumina-next-demo.safetensors", dtype=torch.float32)
-    for n, layer in enumerate(model.layers):
-        up, down = (tensors[f"diffusion_model.layers.{n}.attention.wq.lora_{s}.weight"] for s in ("up", "down"))
-        layer.attention.wq.weight.data += 0.75 * up @ down
-    save_model(model, Path("changed.safetensors"))
-    generate(*options, "--model", "changed.safetensors", "--train-size", "64", "-o", "expected.png")
-    assert (pixels("fox.png") - pixels("expected.png")).abs().max() <= 1
-    assert (pixels("fox.png") - pixels("plain.png")).abs().max() > 20
-    with Image.open("fox.png") as image:
-        assert json.loads(image.text["parameters"])["loras"] == ["a,b.safetensors,0.25", "a,b.safetensors,0.5"]
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ("gone.safetensors,0.5", "--lora gone.safetensors does not exist"),
-        ("fits.safetensors,nan", "--lora fits.safetensors must have a finite strength, got nan"),
-        ("wide.safetensors", "it was made for a model of another size"),
-        ("text.safetensors", "no key matches this model; its keys look like a text encoder"),
-    ],
-)
-def test_a_lora_that_cannot_work_is_said_in_one_line(given, message, fails):
-    lora(Path("fits.safetensors"))
-    lora(Path("wide.safetensors"), width=200)
-    save_file({"lora_te_text_model_mlp.lora_up.weight": torch.zeros(4, 4)}, "text.safetensors")
-    assert message in fails("generate", "fox", "--lora", given, *QUICK)
-
-
-def test_a_compiled_picture_is_the_same(monkeypatch):
-    whole = torch.nn.Module.compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda model: whole(model, backend="aot_eager", fullgraph=True))
-    size = ("--width", "16", "--height", "16", "--cfg", "1", "--dtype", "fp32")
-    generate("fox", *size, "-o", "plain.png")
-    generate("fox", *size, "--compile", "-o", "compiled.png")
-    assert (pixels("plain.png") - pixels("compiled.png")).abs().max() <= 1
 
 
 def test_the_version_is_told(capsys):

@@ -64,7 +64,7 @@ def test_runs_as_it_is(file, client):
     seed = 1000 + FILES.index(file)
     prompt = with_inputs(prompt, "KSampler", seed=seed)
     prompt = with_inputs(prompt, "RandomNoise", noise_seed=seed)
-    if file.stem != "text_to_image":
+    if file.stem not in ("text_to_image", "few_step"):  # samplers that differ by their steps alone would run once
         prompt = in_few_steps(prompt)
     run = client.run(prompt)
     images = client.images(run)
@@ -72,10 +72,12 @@ def test_runs_as_it_is(file, client):
     for image in images:
         # 32: the multi-view demo, whose image is saved as it is drawn
         assert min(image.shape[:2]) >= 32 and image.std() > 1, "a picture is constant"
-    for sampler in of_class(prompt, *SAMPLERS):
-        steps = run.steps(sampler)
-        assert set(range(1, step_count(prompt, sampler) + 1)) <= set(steps), f"progress of node {sampler}: {steps}"
     points = of_class(prompt, "LuminaNextEmptyPoints")  # of which core has no picture before they are done
+    for sampler in of_class(prompt, *SAMPLERS):
+        steps, count = run.steps(sampler), step_count(prompt, sampler)
+        # steps with few points are quicker than core reports them
+        wanted = {1, count} if points else set(range(1, count + 1))
+        assert wanted <= set(steps), f"progress of node {sampler}: {steps}"
     assert (run.previews or points) and all(min(frame.size) >= 16 for frame in run.previews)
 
 
@@ -157,7 +159,7 @@ def test_the_second_pass_keeps_the_composition_at_twice_the_size(client):
 
 
 def test_variations_go_further_with_more_noise(client):
-    prompt = in_few_steps(load("variations"), 8)
+    prompt = load("variations")
     prompt["first"] = {"class_type": "VAEDecode", "inputs": {"samples": ["7", 0], "vae": ["3", 0]}}
     run = client.run(saving(prompt, first="first", close="13", far="14"))
     first, close, far = (all_saved_by(client, run, name) for name in ("first", "close", "far"))

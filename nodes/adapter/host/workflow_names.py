@@ -11,7 +11,9 @@ from urllib.parse import quote
 from aiohttp import web
 
 TITLES = {
+    "complete_points": "Points - Complete a part",
     "context_drop": "Faster - Context Drop",
+    "denser_points": "Points - Denser",
     "differential_diffusion": "Edit - Differential diffusion",
     "eighteen_views": "Views - Eighteen around",
     "emoji_prompts": "Text to image - Emoji as prompts",
@@ -22,6 +24,7 @@ TITLES = {
     "image_to_image": "Edit - Image to image",
     "image_to_views": "Views - From an image",
     "inpaint": "Edit - Inpaint",
+    "label_to_points": "Points - From a label",
     "larger_than_training": "Larger - Twice the size in one pass",
     "multilingual": "Text to image - Many languages",
     "official_2k": "Official - 2K in one pass",
@@ -32,10 +35,13 @@ TITLES = {
     "official_z_image_2k": "Official - Z-Image at 3K",
     "outpaint": "Edit - Outpaint",
     "panorama": "Larger - Panorama",
+    "point_variation": "Points - Variation",
+    "points_to_mesh": "Points - To a mesh",
     "regional_prompts": "Compose - Regional prompts",
     "rope_methods_grid": "Larger - Every RoPE method",
     "text_and_image_to_views": "Views - From an image and a prompt",
     "text_to_image": "Text to image",
+    "text_to_points": "Points - From a prompt",
     "text_to_views": "Views - From a prompt",
     "train_lora": "Train a LoRA",
     "two_objects": "Compose - Two objects",

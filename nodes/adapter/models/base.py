@@ -1,6 +1,7 @@
 """What ComfyUI has around each of our networks: the model that is sampled, and how it is found, built and saved."""
 
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import comfy.latent_formats
@@ -18,11 +19,7 @@ from . import sizes
 from .network import OwnNetwork
 from .pixels import Pixels
 
-LATENT_FORMATS = {
-    4: comfy.latent_formats.SDXL,
-    16: comfy.latent_formats.Flux,
-    3: comfy.latent_formats.ChromaRadiance,  # pixels as they are; Pixels where the sizes of training are known
-}
+LATENT_FORMATS = {4: comfy.latent_formats.SDXL, 16: comfy.latent_formats.Flux}  # of 3 channels: Pixels
 
 
 def image_model(family: Family) -> str:
@@ -100,16 +97,16 @@ class OwnConfig(comfy.supported_models_base.BASE):
     text_encoder_key_prefix = ["text_encoders."]
 
     def __init__(self, unet_config: dict):
-        self.latent_format = self.format_of(unet_config)
+        self.latent_format = partial(self.format_of, unet_config)  # the base class calls it
         super().__init__(unet_config)
-        if unet_config["in_channels"] == 3:
-            tokens, patch_size = unet_config.get(METADATA_KEY), unet_config["patch_size"]
-            self.latent_format = Pixels(tokens and tokens * patch_size, patch_size)
         self.memory_usage_factor = memory_usage_factor(unet_config)
 
-    def format_of(self, unet_config: dict) -> type[comfy.latent_formats.LatentFormat]:
-        """Return the class of the latent format of a model that detection described so."""
-        return LATENT_FORMATS[unet_config["in_channels"]]
+    def format_of(self, unet_config: dict) -> comfy.latent_formats.LatentFormat:
+        """Return the latent format of a model that detection described so."""
+        if unet_config["in_channels"] != 3:
+            return LATENT_FORMATS[unet_config["in_channels"]]()
+        tokens, patch_size = unet_config.get(METADATA_KEY), unet_config["patch_size"]
+        return Pixels(tokens and tokens * patch_size, patch_size)
 
     def architecture(self) -> Any:
         """Return the network's config."""

@@ -57,9 +57,10 @@ class LuminaNextPointsConfig(OwnConfig):
 
     family, model = FAMILY, LuminaNextPoints
     unet_config = {"image_model": image_model(FAMILY)}
+    supported_inference_dtypes = [torch.float32]  # core casts the coordinates too, and 16 bits have too few digits
 
-    def format_of(self, unet_config: dict) -> type[comfy.latent_formats.LatentFormat]:
-        return Clouds
+    def format_of(self, unet_config: dict) -> comfy.latent_formats.LatentFormat:
+        return Clouds()
 
 
 CONFIG = LuminaNextPointsConfig

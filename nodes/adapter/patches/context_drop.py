@@ -33,7 +33,7 @@ def drop_context(model, drop: ContextDrop, start_percent: float = 0.0, end_perce
     A second patch replaces the first, a window of 1 undoes it. Raises ValueError for models that cannot be hooked and
     options they cannot have, RuntimeError if this ComfyUI cannot do it on its own models.
     """
-    network = network_of(model, "Context Drop")
+    network = network_of(model, "Context Drop", attention=True)
     if start_percent > end_percent:
         raise ValueError(f"start_percent {start_percent:g} is after end_percent {end_percent:g}; swap them")
     own = isinstance(network, OwnNetwork)

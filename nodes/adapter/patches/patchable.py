@@ -6,15 +6,17 @@ from ..host.core_families import FAMILIES, CoreFamily, family_of
 from ..models.network import OwnNetwork
 
 
-def network_of(model, node: str) -> nn.Module:
+def network_of(model, node: str, attention: bool = False) -> nn.Module:
     """Return the network of a MODEL: our own, or one of core's that is known.
 
-    Raises ValueError, naming the node and what it works with, for any other model.
+    Raises ValueError, naming the node and what it works with, for any other model; with `attention` that is what
+    attention can be reached of.
     """
     network = model.get_model_object("diffusion_model")
     if family_of(network) or (isinstance(network, OwnNetwork) and network.family.pictures):
         return network
-    names = ", ".join(family.name for family in FAMILIES)
+    known = [family.name.replace(" and ", ", ") for family in FAMILIES if not (attention and family.closed)]
+    names = f"{', '.join(known[:-1])} and {known[-1]}"
     raise ValueError(
         f"{node} works with Lumina-Next models and, of ComfyUI's own, with {names}, but got a "
         f"{type(model.model).__name__} model; connect one of those, or remove the node"

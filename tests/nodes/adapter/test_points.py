@@ -2,8 +2,10 @@
 
 import comfy.sample
 import comfy.sd
+import latent_preview
 import pytest
 import torch
+from comfy.cli_args import LatentPreviewMethod, args
 
 from lumina_next.nextdit import save_model
 from lumina_next.nodes.adapter.models import loading, points
@@ -46,6 +48,14 @@ def sample(model, latent: dict, label: str = "chair", cfg: float = 2.0, denoise:
         seed=0,
         disable_pbar=True,
     )
+
+
+@pytest.mark.parametrize("method", LatentPreviewMethod)
+def test_core_draws_no_picture_of_coordinates(patcher, monkeypatch, method):
+    """As pixels they would be one row, which core shrinks to none and then ends."""
+    monkeypatch.setattr(args, "preview_method", method)
+    assert isinstance(patcher.model.latent_format, points.Clouds)
+    assert latent_preview.get_previewer(patcher.load_device, patcher.model.latent_format) is None
 
 
 @pytest.mark.parametrize("proportional", (False, True))

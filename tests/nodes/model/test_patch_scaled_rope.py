@@ -102,6 +102,7 @@ def test_our_network_gets_the_scaling_of_the_formulas(method, tmp_path):
             transformer_options=options,
         )
         rope = RopeScaling(method, math.sqrt(12 * 20) / 8, 8, 0.5, proportional=True, **RETURN)
+        rope, _ = rope.resolved("lumina_next")
         velocity = load_model(tmp_path / "model.safetensors")(x, 1 - sigma, text, rope=rope)
     torch.testing.assert_close(got, x + sigma[:, None, None, None] * velocity, atol=1e-5, rtol=1e-5)
 
@@ -198,7 +199,7 @@ def test_models_that_cannot_be_hooked_are_refused():
 
     other = comfy.model_patcher.ModelPatcher(SD15(), torch.device("cpu"), torch.device("cpu"))
     with pytest.raises(
-        ValueError, match="Scaled RoPE works with Lumina-Next models and, .* Z-Image .* but got a SD15 model"
+        ValueError, match="Scaled RoPE works with Lumina-Next models and, .* Z-Image, .* but got a SD15 model"
     ):
         scale_rope(other, "time_aware")
 

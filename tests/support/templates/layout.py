@@ -30,11 +30,12 @@ def place(graph: dict, template: Template, heights: dict[int, float]) -> None:
         raise ValueError(f"no column holds {[(i, by_id[str(i)]['type']) for i in left]}")
     beside_the_note = fill(graph, template, columns, heights, beside=True)
     if beside_the_note > TALLEST:
+        columns[0].reverse()  # the note below its neighbour
         fill(graph, template, columns, heights, beside=False)
 
 
 def fill(graph: dict, template: Template, columns: list[list[dict]], heights: dict[int, float], beside: bool) -> float:
-    """Place the columns, all but the first beside what is below the note, or from the top; returns the height."""
+    """Place the columns, all but the first beside what is below the note or all from the top; returns the height."""
     x, top, bottom = 0, TITLE, 0.0
     for number, (column, nodes) in enumerate(zip(template.columns, columns, strict=True)):
         y = top + passing(graph, columns, number)
@@ -51,7 +52,7 @@ def fill(graph: dict, template: Template, columns: list[list[dict]], heights: di
 
 def passing(graph: dict, columns: list[list[dict]], number: int) -> int:
     """How far a column stands lower, so that links between the heads of its neighbours pass above it."""
-    heads = {nodes[-1 if i == 0 else 0]["id"]: i for i, nodes in enumerate(columns)}
+    heads = {next((n["id"] for n in nodes if n["type"] != "MarkdownNote"), None): i for i, nodes in enumerate(columns)}
     slots = [
         max(link[2], link[4])
         for link in graph["links"]

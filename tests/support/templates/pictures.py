@@ -18,10 +18,21 @@ def draw(client: ComfyClient, template: Template, prompt: dict) -> Image.Image:
     if template.card:
         return card(template.card.split())
     run = client.run(prompt, seconds=SECONDS)
-    saver = next(node for node, content in prompt.items() if content["class_type"] == "SaveImage")
+    (*_, saver) = (node for node, content in prompt.items() if content["class_type"] == "SaveImage")
     files = [(node, image) for node, output in run.outputs.items() for image in output.get("images", [])]
     kept = [node for node, image in files if image["type"] == "output"]
-    return square(Image.fromarray(client.images(run)[kept.index(saver)]))
+    return square(in_two_rows(Image.fromarray(client.images(run)[kept.index(saver)])))
+
+
+def in_two_rows(picture: Image.Image) -> Image.Image:
+    """A row of four squares as two rows of two; any other picture as it is."""
+    if picture.width != 4 * picture.height:
+        return picture
+    side = picture.height
+    folded = Image.new("RGB", (2 * side, 2 * side))
+    for row in (0, 1):
+        folded.paste(picture.crop((2 * side * row, 0, 2 * side * (row + 1), side)), (0, side * row))
+    return folded
 
 
 def square(picture: Image.Image) -> Image.Image:

@@ -57,8 +57,8 @@ latent channels.
         title="Official - 2K in one pass",
         note=f"""{DOWNLOADS}
 
-The released code's settings for 2048 × 2048 on weights trained at 1024: **Scaled RoPE** with interpolation before the
-watershed and a larger base after it, proportional attention, time shift 6, midpoint.
+The released code's settings for 2048 × 2048 on weights trained at 1024: **Scaled RoPE**, which at *auto* takes
+interpolation before the watershed and a larger base after it, proportional attention, time shift 6, midpoint.
 
 **Context Drop** spares attention a part of its work; bypass it for the released code to the letter.
 
