@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..demo import POINTS_MODEL, POINTS_TEXT_MODEL, TEXT_ENCODER
-from .jobs import DTYPES, progress_bar
+from .jobs import DTYPES, numbered, progress_bar
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -40,13 +40,16 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--seed", type=int, default=0, help="default: 0")
     add("--dtype", choices=DTYPES, help="default: the checkpoint's own")
     add("--device", help="cuda, mps, cpu, …; default: the best there is")
-    add("-o", "--output", type=Path, default=Path("points.ply"), help=".ply, .xyz or .npy; default: points.ply")
+    add("-o", "--output", type=Path, help=".ply, .xyz or .npy; default: points.ply, or the next number if it is there")
+    add("--overwrite", action="store_true", help="write over files that are there")
 
 
 def run(options: argparse.Namespace) -> None:
     """Make the cloud and write it. Raises ValueError or OSError, before any long work where that can be told."""
     if (options.prompt is None) == (options.label is None):
         raise ValueError("give a prompt, or --label NAME, and not both")
+    if options.output is None:
+        options.output = Path("points.ply") if options.overwrite else numbered(Path("points.ply"), (options.seed,))
     check_files(options)
     import torch
 
@@ -85,7 +88,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def check_files(options: argparse.Namespace) -> None:
-    """Raise ValueError or FileNotFoundError where results cannot be written."""
+    """Raise ValueError or OSError where results cannot be written."""
     for name, path, suffixes in (
         ("output", options.output, (".ply", ".xyz", ".npy")),
         ("picture", options.picture, (".png",)),
@@ -96,3 +99,5 @@ def check_files(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} must end in {' or '.join(suffixes)}, got {path}")
         if not path.resolve().parent.is_dir():
             raise FileNotFoundError(f"the folder of --{name} does not exist: {path.resolve().parent}")
+        if path.exists() and not options.overwrite:
+            raise FileExistsError(f"{path} is there already; add --overwrite, or give --{name} another name")

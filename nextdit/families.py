@@ -33,7 +33,7 @@ RELATIVES = (
         "a Lumina audio model, which this version does not support",
     ),
     (r"model\.layers\.0\.self_attn\.q_proj\.weight$", "a language model"),
-    (r"^first_stage_model\.|^conditioner\.embedders\.", "a whole checkpoint of another model"),
+    (r"^(conditioner\.embedders|cond_stage_model)\.", "a whole checkpoint of another model"),
     (r"decoder\.conv_out\.weight$", "a VAE"),
     (r"text_model\.encoder\.layers\.0\.|encoder\.block\.0\.layer\.0\.", "a text encoder of other models"),
     (

@@ -8,9 +8,7 @@ from lumina_next.tests.support.browser import NAMES, find_chromium
 from lumina_next.tests.support.comfy_server import HOW_TO_GET_ONE, find_comfyui
 
 # The longest first, so that at the end no process waits for another.
-ORDER = ("host", "nodes", "nextdit", "training", "cli", "pipelines", "benchmarks")
-
-
+ORDER = ("host", "benchmarks", "nodes", "training", "cli", "", "pipelines", "samplers", "nextdit")
 EDITOR = ("host/test_editor.py", "host/test_sharing.py")  # need a browser, too
 
 
@@ -38,7 +36,8 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_collection_modifyitems(items):
     def place(item) -> tuple[int, bool]:
-        folder = item.nodeid.split("/")[0]
+        folder, inside, _ = item.nodeid.split("::")[0].partition("/")
+        folder = folder if inside else ""
         return ORDER.index(folder) if folder in ORDER else len(ORDER), share(item.nodeid) == "host"
 
     items.sort(key=place)

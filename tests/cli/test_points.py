@@ -35,8 +35,19 @@ def test_a_cloud_is_made_dense_where_it_lies(tmp_path, model):
     assert main([*arguments, "--keep", "--count", "50"]) == 0
     made = read_points(tmp_path / "out.ply").numpy()
     assert made.shape == (50, 3) and np.allclose(made[:20], cloud, atol=1e-3)
-    assert main([*arguments, "--denoise", "0.3"]) == 0
+    assert main([*arguments, "--denoise", "0.3", "--overwrite"]) == 0
     assert read_points(tmp_path / "out.ply").shape == (20, 3)
+
+
+def test_no_cloud_is_written_over_unless_asked_for(tmp_path, model, fails, capsys):
+    arguments = ["points", "--label", "chair", "--model", model, "--count", "8", "--steps", "1"]
+    for name in ("points.ply", "points-0002.ply"):
+        assert main(arguments) == 0 and (tmp_path / name).is_file()
+    before, _ = (tmp_path / "points.ply").read_bytes(), capsys.readouterr()
+    told = fails(*arguments, "--seed", 1, "-o", "points.ply")
+    assert "points.ply is there already; add --overwrite, or give --output another name" in told
+    assert (tmp_path / "points.ply").read_bytes() == before
+    assert main([*arguments, "--seed", "1", "--overwrite"]) == 0 and (tmp_path / "points.ply").read_bytes() != before
 
 
 def test_wrong_input_is_one_line_that_helps(fails, tmp_path, model):

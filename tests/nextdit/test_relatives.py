@@ -10,13 +10,16 @@ KEYS = {
         "diffusion_model.layers.0.attention.wq.lora_A.weight",
         "transformer.x.lora.up.weight",
     ],
-    "a VAE": ["decoder.conv_out.weight"],
+    "a VAE": ["decoder.conv_out.weight", "first_stage_model.decoder.conv_out.weight"],
     "a language model": ["model.layers.0.self_attn.q_proj.weight"],
     "a text encoder of other models": [
         "text_model.encoder.layers.0.mlp.fc1.weight",
         "encoder.block.0.layer.0.SelfAttention.q.weight",
     ],
-    "a whole checkpoint of another model": ["first_stage_model.decoder.conv_out.weight"],
+    "a whole checkpoint of another model": [
+        "conditioner.embedders.0.transformer.text_model.final_layer_norm.weight",
+        "cond_stage_model.transformer.text_model.final_layer_norm.weight",
+    ],
     "a model of another kind": [
         "double_blocks.0.img_attn.qkv.weight",
         "model.diffusion_model.input_blocks.0.0.weight",

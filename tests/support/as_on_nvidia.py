@@ -61,7 +61,7 @@ def cases() -> dict[str, Callable[[], tuple[torch.nn.Module, Callable[..., torch
     import comfy.ops
 
     from lumina_next.nextdit import ContextDrop, NextDiT, NextDiTConfig, RopeScaling
-    from lumina_next.nextdit.layers.rope_scaling import DEFAULT, METHODS
+    from lumina_next.nextdit.layers.rope_scaling import METHODS, TIME_AWARE_LATE
     from lumina_next.nextdit.regions import Region, Regions
     from lumina_next.nextdit.span import Span
     from lumina_next.nodes.adapter.models.image import Network
@@ -92,7 +92,7 @@ def cases() -> dict[str, Callable[[], tuple[torch.nn.Module, Callable[..., torch
         found[f"{where}, no mask"] = network, partial(call, mask=None)
         found[f"{where}, mask"] = network, partial(call, mask=mask)
         found[f"{where}, drop"] = network, partial(call, mask=mask, **drop)
-        for method in METHODS if network is own else [DEFAULT]:
+        for method in METHODS if network is own else [TIME_AWARE_LATE]:
             rope = RopeScaling(method, 2.0, proportional=True)
             found[f"{where}, {method}"] = network, partial(call, mask=mask, rope=rope)
         found[f"{where}, rope and drop"] = network, partial(call, mask=mask, rope=RopeScaling(factor=2.0), **drop)

@@ -259,7 +259,7 @@ PAGES = [ROOT / f"web/docs/LuminaNextScaledRope{page}.md" for page in ("", "/zh"
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "docs/larger_sizes.md"], ids=lambda page: "/".join(page.parts[-2:]))
 def test_a_page_names_every_family_and_its_size(page):
-    lines = [line for line in page.read_text("utf-8").splitlines() if line.startswith("|")]
+    lines = [line for line in page.read_text("utf-8").splitlines() if line.startswith(("|", "- "))]
     for key, published in NATIVE.items():
         name = published.name.removesuffix(" Image")
         assert any(name in line and str(published.pixels) in line for line in lines), key
