@@ -74,9 +74,8 @@ def test(arguments: list[str]) -> int:
         try:
             code = subprocess.run(tests, cwd=ROOT, env=env).returncode
             say(types.communicate()[0].rstrip())
-        except BaseException:
-            types.terminate()
-            raise
+        finally:
+            types.terminate()  # where the tests were interrupted; one that has ended does not hear it
     return code or failed | passed_or_said(check, types.returncode)
 
 

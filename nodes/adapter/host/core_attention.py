@@ -134,7 +134,8 @@ def editing(key: str, what: str, make_edit: Callable[[Place, Any], Edit], networ
         request = kwargs.pop(key, None)
         if request is None:
             return executor(x, *args, **kwargs)
-        network, given = executor.class_obj, dict(zip(names, args, strict=False))
+        # core hands some by place and the others by name
+        network, given = executor.class_obj, dict(zip(names[: len(args)], args, strict=True))
         conds = given | kwargs
         before = family.sequence.before(network, conds.get("context"), conds)
         place = Place(family.sequence.image(x, network, conds), before, what)

@@ -3,6 +3,7 @@
 Every builder takes a source of chance; x points forward, y to the left and z up, in any unit.
 """
 
+from itertools import pairwise
 from math import cos, pi, sin
 from random import Random
 
@@ -113,7 +114,7 @@ def mug(chance: Random) -> Solid:
     size, middle = tall * chance.uniform(0.22, 0.34), (low + high) / 2
     places = [-pi / 2 + pi * n / 8 for n in range(9)]
     ring = [(0.0, middle - 0.03 + size * 1.1 * cos(a), tall * 0.5 + size * sin(a)) for a in places]
-    for start, end in zip(ring, ring[1:], strict=False):
+    for start, end in pairwise(ring):
         solid.rod(start, end, 0.06, ANY)
     return solid
 
