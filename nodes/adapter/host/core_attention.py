@@ -5,6 +5,7 @@ as block_index; refiner layers before them say nothing. Keys and values arrive r
 channels together.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -127,8 +128,7 @@ def editing(key: str, what: str, make_edit: Callable[[Place, Any], Edit], networ
 
     make_edit(the image's place, request's value) returns the edit; `what` names the node in errors.
     """
-    code = network._forward.__code__
-    names = code.co_varnames[2 : code.co_argcount]  # after self and x
+    names = _names_by_place(network)
 
     def wrapper(executor, x, *args, **kwargs):
         request = kwargs.pop(key, None)
@@ -150,6 +150,15 @@ def editing(key: str, what: str, make_edit: Callable[[Place, Any], Edit], networ
         return executor(x, *args, **(kwargs | {"transformer_options": options}))
 
     return wrapper
+
+
+def _names_by_place(network: nn.Module) -> list[str]:
+    """Return what a network's _forward calls its arguments after x, by forward where a pack has replaced it."""
+    for function in (network._forward, network.forward):
+        parameters = list(inspect.signature(function).parameters.values())
+        if all(parameter.kind is not parameter.VAR_POSITIONAL for parameter in parameters):
+            break
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD][1:]
 
 
 class LayerNumbers:

