@@ -4,12 +4,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .convert import Converted, convert
 from .files import read_lora
+from .merge import sum_of
 from .names import STOCK
-from .parts import Parts, UnreadFormat, WrongLora, change, kind_of
+from .parts import Parts, UnreadFormat, WrongLora
 
 
 @torch.no_grad()
@@ -74,20 +75,3 @@ def changed(module: str, parts: Parts, weights: Parts, strength: float) -> Parts
     parts = {name: tensor.to(weight.device) for name, tensor in parts.items()}
     found[key] = parts["set_weight"] if "set_weight" in parts else sum_of(module, parts, weight.float(), strength)
     return found
-
-
-def sum_of(module: str, parts: Parts, weight: Tensor, strength: float) -> Tensor:
-    """Return a weight with what parts add to it; with DoRA (arXiv 2402.09353) its rows or columns scaled as well."""
-    magnitude = parts.pop("dora_scale", None)
-    delta = change(kind_of(parts), parts, None)
-    if delta is None:
-        raise UnreadFormat(
-            f"{module} is changed by a product of more than two factors or by a rotation, which is not read"
-        )
-    delta = delta.reshape(weight.shape)
-    if magnitude is not None:
-        made = weight + delta
-        rows = magnitude.shape[0] == weight.shape[0]  # as the stock loader of ComfyUI tells rows from columns
-        norm = weight.norm(dim=1, keepdim=True) if rows else made.norm(dim=0, keepdim=True)
-        delta = made * (magnitude / (norm + torch.finfo(weight.dtype).eps)) - weight
-    return weight + strength * delta

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..families import recognise
+from . import joint
 from .config import AdapterConfig
 from .merge import Base, Entry, merge
 from .names import STOCK, Name, module_names
@@ -36,6 +37,7 @@ FAMILIES = (
     (r"double_blocks|single_blocks|single_transformer_blocks", "Flux or another model with double and single blocks"),
     (r"down_blocks|up_blocks|input_blocks|output_blocks|mid_block", "Stable Diffusion 1, 2 or XL"),
     (r"joint_blocks|transformer_blocks", "SD3, PixArt, Qwen-Image or the like"),
+    (r"attention[._]w[kv]_y|layers[._]\d+[._]attn[12][._]", "Lumina-Next"),
     (r"(^|[._])blocks[._]\d+", "Wan, Lumina's Flag-DiT or the like"),
     (
         r"self_attn|text_model|lora_te|text_encoder",
@@ -95,6 +97,8 @@ def convert(
     the changed weight, where ComfyUI's are taken for the weight's own; without it they go as they are. Raises
     UnreadFormat for known formats that are not read, and WrongLora if nothing matches or parts do not fit.
     """
+    parts = joint.parts_of_fused(shapes)
+    shapes, base = joint.with_parts(shapes, parts), joint.base_of(base, parts) if base is not None else None
     found, unmatched = _entries(lora, module_names(shapes))
     other_model = _named(FAMILIES, unmatched) is not None or recognise(unmatched) is not None
     unread = None if other_model else _named(UNREAD, unmatched)
@@ -107,12 +111,10 @@ def convert(
     bad = [problem for module, entries in modules.items() for e in entries if (problem := _misfit(e, module, shapes))]
     if bad:
         raise WrongLora(f"it was made for a model of another size: {_some(bad)}")
-    weights: dict[str, Tensor] = {}
-    halves: list[str] = []
-    for module, entries in modules.items():
-        merged, halved = merge(module, entries, shapes[_key(module, shapes)], base)
-        weights |= {f"{STOCK}{module}.{part}": tensor for part, tensor in merged.items()}
-        halves += [module] if halved else []
+    merged = {module: merge(module, entries, shapes[_key(module, shapes)], base) for module, entries in modules.items()}
+    halves = [module for module, (_, halved) in merged.items() if halved]
+    changes = joint.join({module: one for module, (one, _) in merged.items()}, parts, shapes, base)
+    weights = {f"{STOCK}{module}.{part}": x for module, one in changes.items() for part, x in one.items()}
     return Converted(weights, len(modules), unmatched, _notes(weights, halves, unmatched, unread), unread)
 
 

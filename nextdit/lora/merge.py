@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .names import diffusers_names
-from .parts import MAGNITUDE, Parts, WrongLora, change, kind_of
+from .parts import MAGNITUDE, Parts, UnreadFormat, WrongLora, change, kind_of
 
 Base = Callable[[str], Tensor]
 """Returns a module's weight before any change."""
@@ -84,3 +84,20 @@ def _mean_change(module: str, found: list[Entry], shape: tuple[int, ...], base: 
 
 def _equal(a: Parts, b: Parts) -> bool:
     return set(a) == set(b) and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def sum_of(module: str, parts: Parts, weight: Tensor, strength: float) -> Tensor:
+    """Return a weight with what parts add to it; with DoRA (arXiv 2402.09353) its rows or columns scaled as well."""
+    magnitude = parts.pop("dora_scale", None)
+    delta = change(kind_of(parts), parts, None)
+    if delta is None:
+        raise UnreadFormat(
+            f"{module} is changed by a product of more than two factors or by a rotation, which is not read"
+        )
+    delta = delta.reshape(weight.shape)
+    if magnitude is not None:
+        made = weight + delta
+        rows = magnitude.shape[0] == weight.shape[0]  # as the stock loader of ComfyUI tells rows from columns
+        norm = weight.norm(dim=1, keepdim=True) if rows else made.norm(dim=0, keepdim=True)
+        delta = made * (magnitude / (norm + torch.finfo(weight.dtype).eps)) - weight
+    return weight + strength * delta

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..keys import DIFFUSERS, FROM_DIFFUSERS, GATE
+from . import joint_names
 
 STOCK = "diffusion_model."
 DOTTED = (
@@ -36,11 +37,13 @@ class Name:
 
 def module_names(keys: Iterable[str]) -> dict[str, Name]:
     """Return every name that LoRA files give a module, or a bias, of a model with these keys → what it means."""
+    keys = list(keys)
+    others = joint_names.diffusers_names if joint_names.is_joint(keys) else diffusers_names
     paths: dict[str, tuple[tuple[str, str], ...]] = {}
     numbers = set()
     for key in keys:
         module = key.removesuffix(".weight")
-        spoken = {module, *diffusers_names(module)}
+        spoken = {module, *others(module)}
         if key.endswith(GATE):
             spoken.add(key.removesuffix(GATE) + "gate")
         paths |= {path: ((path, module),) for path in spoken}

@@ -12,13 +12,15 @@ class LoadLora(io.ComfyNode):
             node_id="LuminaNextLoadLora",
             display_name="Load Lumina-Next LoRA",
             category="Lumina-Next/loaders",
-            description="Load a LoRA for Lumina-Next in any naming: ComfyUI, kohya, PEFT, diffusers or the reference "
-            "code. Says what does not fit, which the stock loader skips without a word.",
+            description="Load a LoRA for Lumina-Next, Lumina-Image-2.0 or Z-Image in any naming: ComfyUI, kohya, PEFT, "
+            "diffusers, DiffSynth, LyCORIS or the reference code. Says what does not fit, which the stock loader "
+            "skips.",
             search_aliases=(
-                "lora, lora loader, load lora, dora, loha, lokr, lycoris, peft, adapter, 微调, LoRA 加载, LoRA 読み込み"
+                "lora, lora loader, load lora, z-image lora, lumina 2 lora, dora, loha, lokr, lycoris, peft, adapter, "
+                "微调, LoRA 加载, LoRA 読み込み"
             ).split(", "),
             inputs=[
-                io.Model.Input("model", tooltip="A Lumina-Next model."),
+                io.Model.Input("model", tooltip="A model of Lumina-Next, Lumina-Image-2.0 or Z-Image."),
                 io.Combo.Input(
                     "lora_name",
                     options=lora.lora_names(),

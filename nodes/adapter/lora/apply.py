@@ -7,6 +7,7 @@ import torch
 
 from ....nextdit.lora.convert import Converted, convert
 from ....nextdit.lora.files import read_lora
+from ....nextdit.lora.joint_names import is_joint
 from ....nextdit.lora.names import STOCK
 from ....nextdit.lora.parts import UnreadFormat, WrongLora
 from ..host.listing import file_names, find_file
@@ -30,13 +31,12 @@ def load(model, file: str, keep_unmatched: bool = False) -> Converted:
 
     Raises ValueError, naming the file, if it is damaged, unread or not of this MODEL, and for a MODEL of another kind.
     """
-    if not isinstance(model.model, OwnModel):
+    shapes = {key: tuple(tensor.shape) for key, tensor in model.model.diffusion_model.state_dict().items()}
+    if not isinstance(model.model, OwnModel) and not is_joint(shapes):
         raise ValueError(
-            f"Load Lumina-Next LoRA works with Lumina-Next models, but got a {type(model.model).__name__} model; "
-            "use ComfyUI's own Load LoRA with it"
+            "Load Lumina-Next LoRA works with models of Lumina-Next, Lumina-Image-2.0 and Z-Image, but got a "
+            f"{type(model.model).__name__} model; use ComfyUI's own Load LoRA with it"
         )
-    network = model.model.diffusion_model
-    shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     try:
         weights, config = read_lora(file)
         lora = convert(weights, shapes, config, base=lambda module: own_weight(model, module))

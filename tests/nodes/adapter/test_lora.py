@@ -2,6 +2,7 @@
 
 import comfy.hooks
 import comfy.lora
+import comfy.model_patcher
 import comfy.sd
 import folder_paths
 import pytest
@@ -139,8 +140,17 @@ def test_wrong_files_and_models_are_named(loras):
         LoadLora.execute(load_own(), "flux.safetensors", 1.0, "error")
     assert got.type is ValueError
     file = write(loras / "style.safetensors", "comfyui")
-    with pytest.raises(ValueError, match="got a Lumina2 model; use ComfyUI's own Load LoRA"):
+    with pytest.raises(ValueError, match="was made for a model of another size: diffusion_model.layers.1.feed_forward"):
         lora.load(load("lumina_image_2"), file)
+
+    class Flux(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.diffusion_model = torch.nn.Linear(2, 2)
+
+    other = comfy.model_patcher.ModelPatcher(Flux(), torch.device("cpu"), torch.device("cpu"))
+    with pytest.raises(ValueError, match="Lumina-Image-2.0 and Z-Image, but got a Flux model; use ComfyUI's own Load"):
+        lora.load(other, file)
     with pytest.raises(FileNotFoundError, match="gone.safetensors is no longer in models/loras"):
         LoadLora.execute(load_own(), "gone.safetensors", 1.0, "error")
 
