@@ -120,7 +120,7 @@ def test_app_shows_its_form(editor, template):
 
 
 WIDTH, HEIGHT = 168, 136  # odd numbers of latents
-SIDES = {"official_2k": 2048, "official_z_image_2k": 3072}  # past the size that each model is native to
+SIDES = {"official_2k": 2048, "official_z_image_2k": 3072, "official_z_image_4k": 2048}
 
 
 def for_stand_ins(prompt: dict, name: str) -> dict:

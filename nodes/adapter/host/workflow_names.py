@@ -33,6 +33,7 @@ TITLES = {
     "official_lora": "Official - LoRA",
     "official_text_to_image": "Official - Text to image",
     "official_z_image_2k": "Official - Z-Image at 3K",
+    "official_z_image_4k": "Official - Z-Image 2K to 4K",
     "outpaint": "Edit - Outpaint",
     "panorama": "Larger - Panorama",
     "point_variation": "Points - Variation",

@@ -22,6 +22,12 @@ DOWNLOADS = f"""**Files**, under ComfyUI's models folder:
 - vae: [sdxl_vae.safetensors]({VAE})
 - text_encoders/gemma-2b: the folders [text_encoder]({DIFFUSERS}/tree/main/text_encoder) and
   [tokenizer]({DIFFUSERS}/tree/main/tokenizer), with all their files"""
+Z_DOWNLOADS = f"""**Files**, under ComfyUI's models folder:
+
+- diffusion_models: [z_image_turbo_bf16.safetensors]({Z_LINKS["1"][0]})
+- text_encoders: [qwen_3_4b.safetensors]({Z_LINKS["2"][0]})
+- vae: [ae.safetensors]({Z_LINKS["3"][0]})"""
+Z_FILES = {"model": "1.unet_name", "text encoder": "2.clip_name", "vae": "3.vae_name"}
 FILES_3 = FILES | {"vae": "3.vae_name"}
 PROMPT = {"prompt": "4.text", "negative prompt": "5.text"}
 SIZE = {"width": "6.width", "height": "6.height"}
@@ -139,11 +145,7 @@ loaded, averaged or could not use.
     Template(
         api="official_z_image_2k",
         title="Official - Z-Image at 3K",
-        note=f"""**Files**, under ComfyUI's models folder:
-
-- diffusion_models: [z_image_turbo_bf16.safetensors]({Z_LINKS["1"][0]})
-- text_encoders: [qwen_3_4b.safetensors]({Z_LINKS["2"][0]})
-- vae: [ae.safetensors]({Z_LINKS["3"][0]})
+        note=f"""{Z_DOWNLOADS}
 
 Z-Image is at home up to 2048 × 2048: there **Scaled RoPE** changes nothing, and says so. This graph starts where that
 ends. **Context Drop** lets image tokens look at fewer keys while the picture is still noise.
@@ -154,13 +156,7 @@ Z-Image-Turbo, set here, is shown by its makers up to 1536 × 1536: for that and
 {TESTED}""",
         columns=(
             note(
-                Box(
-                    "Model and prompt",
-                    "1-6",
-                    {"prompt": "4.text"}
-                    | SIZE
-                    | {"model": "1.unet_name", "text encoder": "2.clip_name", "vae": "3.vae_name"},
-                ),
+                Box("Model and prompt", "1-6", {"prompt": "4.text"} | SIZE | Z_FILES),
                 width=400,
             ),
             column("7", width=280),
@@ -170,5 +166,31 @@ Z-Image-Turbo, set here, is shown by its makers up to 1536 × 1536: for that and
         ),
         card="2048 3072 Z-Image",
         links=Z_LINKS,
+    ),
+    Template(
+        api="official_z_image_4k",
+        title="Official - Z-Image 2K to 4K",
+        note=f"""{Z_DOWNLOADS}
+
+The first pass composes at 2048, where Z-Image is at home, the second one draws the detail at 4096. **Scaled RoPE**
+stretches the positions in the second pass, so that it sees one large picture and not four; decoding in tiles keeps its
+memory small.
+
+*Denoise* of the second pass: 0.3 keeps the first picture, 0.5 paints more that is new. With Z-Image-Turbo, set here,
+begin at 1536 × 1536 if 2048 shows doubled things: its makers show it up to that.
+
+{TESTED}""",
+        columns=(
+            note(Box("Model and prompt", "1-5 7", {"prompt": "4.text"} | Z_FILES | {"shift": "7.shift"}), width=400),
+            column(Box("First pass", "6 8", SIZE | together(8)), "10", width=280),
+            column(
+                Box("Second pass", "9 11 12", {"enlarge": "9.scale_by"} | together(11) | {"denoise": "11.denoise"}),
+                width=280,
+            ),
+            picture("13", width=560),
+        ),
+        card="2048 4096 Z-Image",
+        links=Z_LINKS,
+        app=("prompt", "width", "height", "enlarge", "denoise"),
     ),
 )
