@@ -2,7 +2,7 @@ from comfy_api.latest import io
 
 from ...nextdit.clouds.shape import UPS
 from ..adapter.host import clouds
-from ..adapter.host.schema import schema
+from ..adapter.host.schema import ADVANCED, schema
 from ..adapter.models import points as models
 
 
@@ -28,7 +28,7 @@ class PointsToFile(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="3d/points",
-                    advanced=True,
+                    **ADVANCED,
                     tooltip="Only on ComfyUI releases without Save Point Cloud (0.3.64): there this node writes the "
                     "file itself, to the output folder.",
                 ),

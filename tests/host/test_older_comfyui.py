@@ -1,17 +1,19 @@
-"""The oldest ComfyUI that the pack supports, 0.3.64: it loads, and makes a picture from text.
+"""The oldest ComfyUI that the pack supports, 0.3.64: it loads, and makes pictures and points.
 
 Set LUMINA_NEXT_OLD_COMFYUI to a checkout of that release; its requirements must be in this Python's environment.
 """
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from lumina_next.nextdit.clouds.files import read_points
 from lumina_next.tests.host.test_server import NODES
 from lumina_next.tests.support.checkpoints import write_untrained
 from lumina_next.tests.support.comfy_client import ComfyClient
-from lumina_next.tests.support.comfy_server import ComfyServer
+from lumina_next.tests.support.comfy_server import PACK, ComfyServer
 from lumina_next.tests.support.graphs import TextToImage
 
 VARIABLE = "LUMINA_NEXT_OLD_COMFYUI"
@@ -58,3 +60,18 @@ def test_text_to_image_with_our_nodes(old):
     finally:
         client.close()
     assert [image.shape for image in images] == [(48, 64, 3)] * 2 and all(image.std() > 1 for image in images)
+
+
+def test_points_from_a_label_with_our_nodes(old):
+    """That release has no files of 3-D models: Points to File writes them itself."""
+    prompt = json.loads((PACK / "workflows/api/label_to_points.json").read_text(encoding="utf-8"))
+    prompt = {key: node for key, node in prompt.items() if "PointCloud" not in node["class_type"]}
+    prompt["4"]["inputs"]["count"], prompt["6"]["inputs"]["count"], prompt["5"]["inputs"]["steps"] = 64, 32, 2
+    client = ComfyClient(old.url)
+    try:
+        (image,) = client.images(client.run(prompt))
+    finally:
+        client.close()
+    assert image.std() > 1
+    (file,) = (old.base / "output/3d").glob("label_to_points*.ply")
+    assert read_points(file).shape == (32, 3)

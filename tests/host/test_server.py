@@ -10,21 +10,7 @@ import pytest
 from lumina_next.tests.support.comfy_server import PACK, ComfyServer
 from lumina_next.tests.support.templates.catalogue import TITLES
 
-NODES = {
-    "LuminaNextLoadModel",
-    "LuminaNextLoadTextEncoder",
-    "LuminaNextLoadLora",
-    "LuminaNextFlowSchedule",
-    "LuminaNextFlowSampler",
-    "LuminaNextChannelGuidance",
-    "LuminaNextScaledRope",
-    "LuminaNextContextDrop",
-    "LuminaNextRegionalPrompt",
-    "LuminaNextGridMask",
-    "LuminaNextVisualAnagram",
-    "LuminaNextCameraRing",
-    "LuminaNextMultiView",
-}
+NODES = set(json.loads((PACK / "tests/nodes/interface.json").read_text(encoding="utf-8")))
 HEAVY = ("transformers.models", "flash_attn", "diffusers", "torchdiffeq")
 
 

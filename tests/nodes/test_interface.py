@@ -2,9 +2,12 @@
 
 import copy
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
+
+from lumina_next.tests.support.comfy_server import PACK
 
 from .interface import COMMAND, FILE, breaks, describe
 
@@ -78,3 +81,10 @@ def test_the_replacement_door_renames_a_node_of_ours(monkeypatch):
     prompt = {"1": {"class_type": "LuminaNextSolver", "inputs": {"solver": "heun"}, "_meta": {"title": "Solver"}}}
     manager.apply_replacements(prompt)
     assert (prompt["1"]["class_type"], prompt["1"]["inputs"]) == ("LuminaNextFlowSampler", {"method": "heun"})
+
+
+def test_what_the_oldest_release_has_no_place_for_goes_through_the_adapter():
+    """0.3.64 drops a node, with a line in its log, whose schema has an argument that it does not know."""
+    for file in (PACK / "nodes").rglob("*.py"):
+        if file.name != "schema.py":
+            assert not re.search(r"\badvanced=|\bio\.Schema\(", file.read_text(encoding="utf-8")), file
