@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict
 from math import prod
 from pathlib import Path
 
@@ -86,7 +85,11 @@ def network(path: Path) -> dict:
     header = read_header(path)
     if recognise(header) is not None:
         about = checkpoint.describe(path)
-        kind = {"kind": about.family.kind, "layout": about.found.layout.name, "config": asdict(about.config)}
+        kind = {
+            "kind": about.family.kind,
+            "layout": about.found.layout.name,
+            "config": about.family.summary(about.config),
+        }
         return {**kind, "prefix": about.found.prefix} if about.found.prefix else kind
     prefix = find_prefix(header)
     if prefix is not None:

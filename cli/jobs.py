@@ -181,7 +181,7 @@ def context_drop(text: str) -> "ContextDrop":
 
 
 @contextmanager
-def progress_bar(shown: bool, title: str | None = None) -> "Iterator[Progress | None]":
+def progress_bar(shown: bool, title: str | None = None, unit: str = "step") -> "Iterator[Progress | None]":
     """Yield what shows the progress of one request on stderr, from its first step on; None unless `shown`."""
     from tqdm import tqdm
 
@@ -189,7 +189,7 @@ def progress_bar(shown: bool, title: str | None = None) -> "Iterator[Progress | 
 
     def progress(done: int, total: int) -> None:
         if not bars:
-            bars.append(tqdm(desc=title, total=total, unit="step"))
+            bars.append(tqdm(desc=title, total=total, unit=unit))
         bars[0].update(done - bars[0].n)
 
     try:

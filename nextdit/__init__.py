@@ -5,6 +5,7 @@ from .checkpoint import load_model, save_model
 from .config import PRESETS, NextDiTConfig
 from .context_drop import ContextDrop
 from .layers.rope_scaling import RopeScaling
+from .models.classifier import ClassifierConfig, ClassifierNextDiT
 from .models.image import NextDiT
 from .models.multiview import MultiViewNextDiT, Views
 from .models.points import PointNextDiT
@@ -13,6 +14,8 @@ from .text import TextEncoder, load_text_encoder
 __all__ = [
     "PRESETS",
     "Call",
+    "ClassifierConfig",
+    "ClassifierNextDiT",
     "ContextDrop",
     "MultiViewNextDiT",
     "NextDiT",

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from . import train_size
 from .family import Family, Layout, as_fact, fact_text
-from .models import image, multiview, points
+from .models import classifier, image, multiview, points
 
 FAMILIES: tuple[Family, ...] = (
     image.FAMILY,
     multiview.FAMILY,
     points.FAMILY,
+    classifier.FAMILY,
 )
 
 COMMON_FACTS = (train_size.METADATA_KEY,)

@@ -1,7 +1,7 @@
 """What the pack has to know of a kind of network, as a value: one a file in models/, all of them in families.py."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -50,7 +50,8 @@ class Family:
     it as a tensor of that name (`as_fact`), listed in `facts` if it is a whole number and in `texts` if it may be
     anything: ComfyUI writes no metadata. `reference` maps our module's
     key to that of the layout in which weights are written. `native` returns a key of `train_size.NATIVE`, None where
-    only the file can tell on which sizes it was trained; `pictures` is whether its tokens stand in rows and columns.
+    only the file can tell on which sizes it was trained; `pictures` is whether
+    its tokens stand in rows and columns. `summary` is what people are told of a config.
     """
 
     name: str
@@ -66,3 +67,4 @@ class Family:
     reference: Callable[[str], str] = same
     native: Callable[[Any], str | None] = lambda config: None
     pictures: bool = True
+    summary: Callable[[Any], dict[str, Any]] = asdict

@@ -21,6 +21,11 @@ from .points.point_label import PointLabel
 from .points.points_to_file import PointsToFile
 from .points.points_to_voxels import PointsToVoxels
 from .points.thin_points import ThinPoints
+from .recognition.classify_image import ClassifyImage
+from .recognition.image_features import ImageFeatures
+from .recognition.keep_best import KeepBest
+from .recognition.load_classifier import LoadClassifier
+from .recognition.sort_by_similarity import SortBySimilarity
 from .sampling.channel_guidance import ChannelGuidance
 from .sampling.flow_sampler import FlowSampler
 from .sampling.flow_schedule import FlowSchedule
@@ -50,6 +55,11 @@ NODES: list[type[io.ComfyNode]] = [
     DrawPoints,
     PointsToFile,
     PointsToVoxels,
+    LoadClassifier,
+    ClassifyImage,
+    KeepBest,
+    ImageFeatures,
+    SortBySimilarity,
 ]
 
 

@@ -1,5 +1,6 @@
 """One call a task: a request in, pictures out, without ComfyUI and without a command line."""
 
+from .classify import ClassifyRequest, Guess, Recognised, classify, image_features
 from .models import Models, UndecodedError
 from .pictures import Picture
 from .points import PointCloud, PointsRequest, points
@@ -8,15 +9,20 @@ from .text_to_image import TextToImage, text_to_image, text_to_images
 from .views import ViewsRequest, views
 
 __all__ = [
+    "ClassifyRequest",
+    "Guess",
     "Models",
     "Picture",
     "PointCloud",
     "PointsRequest",
     "Progress",
+    "Recognised",
     "Sampling",
     "TextToImage",
     "UndecodedError",
     "ViewsRequest",
+    "classify",
+    "image_features",
     "points",
     "text_to_image",
     "text_to_images",

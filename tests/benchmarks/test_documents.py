@@ -25,6 +25,7 @@ COMMANDS = {
     "regions": (regions, "regions.md"),
     "views": ("views", "multi_view.md"),
     "points": ("points", "points.md"),
+    "recognition": ("recognition", "recognition.md"),
 }
 
 

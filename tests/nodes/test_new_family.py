@@ -30,7 +30,7 @@ def copy_with_toy(pack: Path) -> None:
         (pack / name).write_text(code, "utf-8")
     families = pack / "nextdit" / "families.py"
     text = families.read_text("utf-8")
-    for place, entry in (("import image, multiview", ", toy"), ("    multiview.FAMILY,", "\n    toy.FAMILY,")):
+    for place, entry in (("from .models import ", "toy, "), ("    multiview.FAMILY,", "\n    toy.FAMILY,")):
         assert text.count(place) == 1
         text = text.replace(place, place + entry)
     families.write_text(text, "utf-8")

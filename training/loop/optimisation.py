@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+LAYERS = ("layers.", "vit.blocks.")  # ours, and those of a baseline
+
 
 @dataclass(frozen=True)
 class Warmup:
@@ -19,19 +21,23 @@ class Warmup:
         return min(1.0, (step + 1) / self.steps) * min(1.0, max(0.0, 1.0 - spent) / self.cooldown)
 
 
-def optimizers(model: nn.Module, rate: float, muon: float = 0.0) -> list[torch.optim.Optimizer]:
+def optimizers(model: nn.Module, rate: float, muon: float = 0.0, decay: float = 0.0) -> list[torch.optim.Optimizer]:
     """Return AdamW at `rate` for all, or Muon at rate `muon` for the matrices of the layers and AdamW for the rest.
 
+    `decay` is the matrices' weight decay.
     Muon (Jordan et al. 2024) takes PyTorch ≥ 2.9; raises RuntimeError on older ones.
     """
-    matrices = [p for name, p in model.named_parameters() if muon and name.startswith("layers.") and p.ndim == 2]
+    matrices = [p for name, p in model.named_parameters() if muon and name.startswith(LAYERS) and p.ndim == 2]
     taken = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
-    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
+    groups = [{"params": [p for p in rest if p.ndim > 1], "weight_decay": decay}]
+    groups += [{"params": [p for p in rest if p.ndim < 2]}]
+    groups = groups if decay else [{"params": rest}]  # one, as in the states of runs without
+    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
     if matrices:
         if not hasattr(torch.optim, "Muon"):
             raise RuntimeError(f"Muon needs PyTorch 2.9 or later, this is {torch.__version__}: choose adamw")
-        made.append(torch.optim.Muon(matrices, lr=muon, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+        made.append(torch.optim.Muon(matrices, lr=muon, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     return made
 
 

@@ -122,10 +122,10 @@ def run_stage(parse: Callable[[], argparse.Namespace], make_trainer: Callable[[a
     train(make_trainer(options), options.run, options.out)
 
 
-def start(model: Model, task: Task, batches: Batches, options: argparse.Namespace) -> Trainer:
+def start(model: Model, task: Task, batches: Batches, options: argparse.Namespace, kind: type[Run] = Run) -> Trainer:
     """Return the trainer of a model on the options' device, resumed where the folder --run has a state."""
     model = model.to(options.device).train()
-    run = Run(model, optimizers(model, options.rate, options.muon), options.average)
+    run = kind(model, optimizers(model, options.rate, options.muon, options.decay), options.average)
     trainer = Trainer(run, task, batches, Warmup(options.warmup, options.cooldown), options)
     options.run.mkdir(parents=True, exist_ok=True)
     if (options.run / "state.pt").is_file():
@@ -157,6 +157,7 @@ def parser(description: str | None, title: str, text: bool = True) -> argparse.A
     add("--warmup", type=int, default=100)
     add("--cooldown", type=float, default=0.4, help="last part of the run in which the rate falls")
     add("--muon", type=float, default=0.0, help="learning rate of Muon for the layers' matrices (0: AdamW for all)")
+    add("--decay", type=float, default=0.0, help="weight decay of matrices")
     add("--average", type=float, default=0.998, help="decay of the moving average of weights")
     add("--save-every", type=float, default=5.0, help="minutes between saved states")
     add("--seed", type=int, default=0)

@@ -11,6 +11,8 @@ from urllib.parse import quote
 from aiohttp import web
 
 TITLES = {
+    "best_of_n": "Recognise - Best of eight",
+    "classify_image": "Recognise - What is in a picture",
     "complete_points": "Points - Complete a part",
     "context_drop": "Faster - Context Drop",
     "denser_points": "Points - Denser",
@@ -40,6 +42,7 @@ TITLES = {
     "points_to_mesh": "Points - To a mesh",
     "regional_prompts": "Compose - Regional prompts",
     "rope_methods_grid": "Larger - Every RoPE method",
+    "similar_images": "Recognise - Find similar pictures",
     "text_and_image_to_views": "Views - From an image and a prompt",
     "text_to_image": "Text to image",
     "text_to_points": "Points - From a prompt",

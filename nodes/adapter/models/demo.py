@@ -6,6 +6,7 @@ import folder_paths
 
 DEMO = Path(__file__).resolve().parents[3] / "demo"
 MODEL, TEXT_ENCODER = "lumina-next-demo.safetensors", "lumina-next-demo"
+CLASSIFIERS = "classifiers"
 MULTIVIEW = "lumina-next-demo-multiview.safetensors"
 
 
@@ -13,6 +14,7 @@ def register_folders() -> None:
     """Add the pack's demo folder to ComfyUI's model folders, after the user's own."""
     folder_paths.add_model_folder_path("diffusion_models", str(DEMO / "diffusion_models"))
     folder_paths.add_model_folder_path("LLM", str(Path(folder_paths.models_dir) / "LLM"))
+    folder_paths.add_model_folder_path(CLASSIFIERS, str(DEMO / CLASSIFIERS))
     # not as "text_encoders": core's CLIP loaders would list the single files, which they cannot use
     folder_paths.add_model_folder_path("LLM", str(DEMO / "text_encoders"))
 

@@ -41,8 +41,12 @@ def configs() -> list[type[OwnConfig]]:
 
     Families that ComfyUI does not sample have none.
     """
-    names = [f".{family.name}" for family in FAMILIES]
-    return [import_module(name, __package__).CONFIG for name in names if util.find_spec(name, __package__)]
+    return [import_module(f".{name}", __package__).CONFIG for name in sampled()]
+
+
+def sampled() -> tuple[str, ...]:
+    """Return the names of the families that ComfyUI samples."""
+    return tuple(family.name for family in FAMILIES if util.find_spec(f".{family.name}", __package__))
 
 
 def unet_config(state_dict: dict, key_prefix: str, metadata: dict | None = None) -> dict | None:
@@ -54,6 +58,8 @@ def unet_config(state_dict: dict, key_prefix: str, metadata: dict | None = None)
     found = _recognise(state_dict, key_prefix)
     if found is None:
         return None
+    if found.family.name not in sampled():
+        raise ValueError(f"this is {found.family.title}: open it with Load Lumina-Next Classifier")
     state_dict |= markers(state_dict, metadata or {}, key_prefix + found.prefix)
     found = _recognise(state_dict, key_prefix)
     weights = {key[len(key_prefix) :]: x for key, x in state_dict.items() if key.startswith(key_prefix)}

@@ -16,23 +16,27 @@ VARIATION = "\ufe0f"
 
 
 def fetch(name: str, cache: Path) -> Path:
-    """Return the unpacked folder of one of PACKAGES, downloading it into `cache` on the first call.
+    """Return the unpacked folder of one of PACKAGES, as `fetch_package` does."""
+    return fetch_package(PACKAGES[name], cache / name)
+
+
+def fetch_package(package: str, folder: Path) -> Path:
+    """Return the unpacked folder of an npm package, downloading it into `folder` on the first call.
 
     Raises RuntimeError where npm is not installed or the download fails.
     """
-    folder = cache / name / "package"
-    if folder.is_dir():
-        return folder
+    if (folder / "package").is_dir():
+        return folder / "package"
     npm = shutil.which("npm")
     if npm is None:
-        raise RuntimeError(f"npm is needed to download {PACKAGES[name]}, and is not installed: install Node.js")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([npm, "pack", PACKAGES[name]], cwd=folder.parent, capture_output=True, text=True)
+        raise RuntimeError(f"npm is needed to download {package}, and is not installed: install Node.js")
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([npm, "pack", package], cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"npm could not download {PACKAGES[name]}: {done.stderr.strip()[-300:]}")
-    with tarfile.open(folder.parent / done.stdout.split()[-1]) as archive:
-        archive.extractall(folder.parent, filter="data")
-    return folder
+        raise RuntimeError(f"npm could not download {package}: {done.stderr.strip()[-300:]}")
+    with tarfile.open(folder / done.stdout.split()[-1]) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "package"
 
 
 def pictures(folder: Path) -> dict[str, str]:

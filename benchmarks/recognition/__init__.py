@@ -1,0 +1,1 @@
+"""Recognition of pictures of any size and shape, beside a plain ViT."""

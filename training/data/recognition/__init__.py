@@ -1,0 +1,1 @@
+"""Labelled pictures: emoji in several drawing styles, and people's own folders."""
