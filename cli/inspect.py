@@ -86,7 +86,7 @@ def network(path: Path) -> dict:
     if recognise(header) is not None:
         about = checkpoint.describe(path)
         kind = {
-            "kind": about.family.kind,
+            "kind": about.family.describe(about.config),
             "layout": about.found.layout.name,
             "config": about.family.summary(about.config),
         }

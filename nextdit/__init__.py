@@ -5,7 +5,9 @@ from .checkpoint import load_model, save_model
 from .config import PRESETS, NextDiTConfig
 from .context_drop import ContextDrop
 from .layers.rope_scaling import RopeScaling
+from .models.class_image import ClassDiT
 from .models.classifier import ClassifierConfig, ClassifierNextDiT
+from .models.flag import FlagDiT
 from .models.image import NextDiT
 from .models.multiview import MultiViewNextDiT, Views
 from .models.points import PointNextDiT
@@ -14,9 +16,11 @@ from .text import TextEncoder, load_text_encoder
 __all__ = [
     "PRESETS",
     "Call",
+    "ClassDiT",
     "ClassifierConfig",
     "ClassifierNextDiT",
     "ContextDrop",
+    "FlagDiT",
     "MultiViewNextDiT",
     "NextDiT",
     "NextDiTConfig",

@@ -10,6 +10,7 @@ from torch import Tensor
 from .context_drop import ContextDrop
 from .layers.attend import Attend, default_attend
 from .layers.attention import Attending
+from .layers.rope import Axes
 from .layers.rope_scaling import PLAIN, RopeScaling
 from .layers.tokens import additive_mask
 
@@ -65,14 +66,25 @@ class Call:
             return self.positions
         return [torch.arange(n, device=device) for n in grid]
 
-    def attending(self, rotary: Tensor, mask: Tensor | None, grid: tuple[int, int], dtype: torch.dtype) -> Attending:
-        """Return how the layers attend on a grid of tokens, under a (B, L) mask of the text."""
+    def attending(
+        self, rotary: Tensor, mask: Tensor | None, grid: tuple[int, int], dtype: torch.dtype, axes: Axes
+    ) -> Attending:
+        """Return how the layers attend on a grid of patches, under a (B, L) mask of the text.
+
+        Raises ValueError for what tokens in one line cannot have.
+        """
+        if axes.in_line and self.drop is not None:
+            raise ValueError(
+                "context drop averages windows of a grid, but this model's tokens stand in one line: leave it out"
+            )
+        if axes.in_line and self.positions is not None:
+            raise ValueError("this model's tokens stand in one line: they have no rows and columns to move")
         return Attending(
             rotary,
             self.attend,
             self.attend if self.cross is None else self.cross,
             None if mask is None else additive_mask(mask.to(rotary.device), dtype),
-            self.scaling.logit_scale(grid[0] * grid[1]),
+            self.scaling.logit_scale(axes.tokens(grid), axes.ends),
             None if self.drop is None else self.drop.pool(grid),
         )
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .families import FAMILIES, Recognised, UnknownCheckpoint, family_of, recognised
 from .family import Family, Shapes, fact_text
 from .files import FLOATS_OF_8_BITS, float_dtype, network_file, read_header, read_metadata, read_weights, shards
+from .infer import PART
 from .quantised import dequantise, extra_keys, markers, quantised_modules
 
 
@@ -42,7 +43,7 @@ def describe(path: str | Path) -> Description:
         facts = {} if not found.facts else {name: read_weights(file)[key] for name, key in found.facts.items()}
         metadata |= {name: fact_text(value) for name, value in facts.items()}
         shapes = found.shapes({key: shape for key, (_, shape) in header.items()})
-        config = found.family.infer(shapes, metadata)
+        config = found.family.read(shapes, metadata)
         check_keys(shapes, found.family, config)
     except UnknownCheckpoint as error:
         raise UnknownCheckpoint(f"{path}: {error}") from error
@@ -90,7 +91,7 @@ def check_family(found: Family, wanted: str | None) -> None:
 def build(family: Family, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> nn.Module:
     """Return the network of a family that has these weights, named as its modules. Raises ValueError if none has."""
     shapes = {key: tuple(x.shape) for key, x in weights.items()}
-    config = family.infer(shapes, metadata)
+    config = family.read(shapes, metadata)
     check_keys(shapes, family, config)
     model = family.network(config, device="meta")
     model.load_state_dict(weights, assign=True)
@@ -101,7 +102,7 @@ def save_model(model: nn.Module, path: str | Path, metadata: Mapping[str, str] |
     """Write a network as safetensors in the reference layout; the file appears under its name only when whole."""
     path, family = Path(path), family_of(model)
     weights = {family.reference(key): x.detach().contiguous().cpu() for key, x in model.state_dict().items()}
-    about = {"format": "pt", **family.metadata(model.config), **(metadata or {})}
+    about = {"format": "pt", **family.about(model.config), **(metadata or {})}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         save_file(weights, unfinished, metadata=about)
@@ -129,6 +130,10 @@ def check_keys(shapes: Shapes, family: Family, config: Any) -> None:
     ]
     if problems:
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
+        query = "layers.0.attention.wq.weight"
+        rows, whole = (each.get(query, (1,))[0] for each in (shapes, expected))
+        if query not in packed and rows < whole and whole % rows == 0:
+            more += f"; it may be {PART}"
         raise ValueError(
             f"does not hold the weights of {family.title} of {config.n_layers} layers and width {config.dim}: "
             f"{'; '.join(problems[:10])}{more}; the file is damaged or of another model: download it again"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 
 def ffn_width(dim: int, multiple_of: int = 256) -> int:
@@ -14,9 +15,12 @@ class NextDiTConfig:
     """Architecture of a text-to-image Next-DiT; nothing that a state dict's shapes do not tell.
 
     `out_channels` is twice `in_channels` where the network was trained with a variance head
-    (`learn_sigma`), whose half of the output is thrown away. Raises ValueError on sizes that
-    do not fit together.
+    (`learn_sigma`), whose half of the output is thrown away. `norm_groups` is the number of groups of heads that
+    QK-norm treats alone: one for each rank of a model that was trained in tensor-parallel. Raises ValueError on sizes
+    that do not fit together.
     """
+
+    may_be_0: ClassVar[frozenset[str]] = frozenset()
 
     dim: int
     n_layers: int
@@ -30,6 +34,7 @@ class NextDiTConfig:
     time_dim: int = 0  # 0: the reference's min(dim, 1024)
     time_frequencies: int = 256
     qk_norm: bool = True
+    norm_groups: int = 1
 
     def __post_init__(self):
         if not self.ffn_dim:
@@ -37,20 +42,26 @@ class NextDiTConfig:
         if not self.time_dim:
             object.__setattr__(self, "time_dim", min(self.dim, 1024))
         for name, value in ((field.name, getattr(self, field.name)) for field in fields(self) if field.type is int):
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or value < (name not in self.may_be_0):
                 raise ValueError(f"NextDiTConfig.{name} must be a positive integer, got {value!r}")
         if self.dim % self.n_heads:
             raise ValueError(f"dim {self.dim} is not divisible by n_heads {self.n_heads}")
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"n_heads {self.n_heads} is not divisible by n_kv_heads {self.n_kv_heads}")
-        if self.head_dim % 4 or self.head_dim < 8:
-            raise ValueError(f"2-D RoPE needs head_dim (dim / n_heads) to be 8, 12, 16, …, got {self.head_dim}")
+        if self.n_kv_heads % self.norm_groups:
+            raise ValueError(f"n_kv_heads {self.n_kv_heads} is not divisible by norm_groups {self.norm_groups}")
+        self.check_head_dim()
         if self.out_channels not in (self.in_channels, 2 * self.in_channels):
             raise ValueError(f"out_channels must be in_channels or twice that, got {self.out_channels}")
 
     @property
     def head_dim(self) -> int:
         return self.dim // self.n_heads
+
+    def check_head_dim(self) -> None:
+        """Raise ValueError if RoPE cannot share out a head's numbers."""
+        if self.head_dim % 4 or self.head_dim < 8:
+            raise ValueError(f"2-D RoPE needs head_dim (dim / n_heads) to be 8, 12, 16, …, got {self.head_dim}")
 
     def check_latent(self, shape: Sequence[int]) -> None:
         """Raise ValueError unless latents of this shape are (batch, in_channels, height, width), none of them 0."""

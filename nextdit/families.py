@@ -8,17 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from . import train_size
-from .family import Family, Layout, as_fact, fact_text
-from .models import classifier, image, multiview, points
+from .family import NORM_GROUPS, Family, Layout, as_fact, fact_text
+from .models import class_image, classifier, flag, image, multiview, points
 
 FAMILIES: tuple[Family, ...] = (
     image.FAMILY,
     multiview.FAMILY,
     points.FAMILY,
     classifier.FAMILY,
+    flag.FAMILY,
+    class_image.FAMILY,
 )
 
-COMMON_FACTS = (train_size.METADATA_KEY,)
+COMMON_FACTS = (train_size.METADATA_KEY, NORM_GROUPS)
 """What a file of any family may say of itself: in its metadata or, as `Family.facts`, in tensors."""
 
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "module.", "model.", "transformer.")
@@ -27,8 +29,11 @@ PREFIXES = ("model.diffusion_model.", "diffusion_model.", "module.", "model.", "
 RELATIVES = (
     (r"[._]lora[._]?(up|down|A|B)\.", "a LoRA"),
     (r"noise_refiner\.|attention\.qkv\.weight$", "Lumina-Image-2.0 or Z-Image, which ComfyUI itself loads"),
-    (r"eol_token$", "the Lumina-T2I Flag-DiT, which this version does not support"),
-    (r"y_embedder\.embedding_table\.weight$", "a class-conditional Next-DiT, which this version does not support"),
+    (r"eol_token$", "a Flag-DiT (Lumina-T2I) of which weights are missing: download it again"),
+    (
+        r"y_embedder\.embedding_table\.weight$",
+        "a class-conditional model of another kind (DiT, SiT), or one of which weights are missing",
+    ),
     (
         r"^(model\.diffusion_model\.)?blocks\.0\.attention\.wk_y",
         "a Lumina audio model, which this version does not support",

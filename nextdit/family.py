@@ -1,7 +1,7 @@
 """What the pack has to know of a kind of network, as a value: one a file in models/, all of them in families.py."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The shapes of weights, by the names of our modules."""
+
+
+NORM_GROUPS = "norm_groups"
+"""Where a file says that its QK-norm treats groups of heads alone, as in training on several ranks."""
 
 
 def as_fact(text: str) -> Tensor:
@@ -45,13 +49,13 @@ class Layout:
 class Family:
     """A kind of network: how its files are recognised, what architecture they tell, how it is built and written.
 
-    `title` names it with an article, `kind` says what it is and makes. `infer` reads the config off shapes and a
-    file's metadata; `metadata` is what a file has to say of a config because its shapes do not. Files may also keep
-    it as a tensor of that name (`as_fact`), listed in `facts` if it is a whole number and in `texts` if it may be
-    anything: ComfyUI writes no metadata. `reference` maps our module's
-    key to that of the layout in which weights are written. `native` returns a key of `train_size.NATIVE`, None where
-    only the file can tell on which sizes it was trained; `pictures` is whether
-    its tokens stand in rows and columns. `summary` is what people are told of a config.
+    `title` names it with an article, `kind` says what it is and makes, or `kind_of` where that is in the config.
+    `infer` reads the config off shapes and a file's metadata; `metadata` is what a file has to say of a config because
+    its shapes do not. Files may also keep it as a tensor of that name (`as_fact`), listed in `facts` if it is a whole
+    number and in `texts` if it may be anything: ComfyUI writes no metadata. `reference` maps our module's key to that
+    of the layout in which weights are written. `native` returns a key of `train_size.NATIVE`, None where only the file
+    can tell on which sizes it was trained; `pictures` is whether its tokens stand in rows and columns. `summary` is
+    what people are told of a config.
     """
 
     name: str
@@ -68,3 +72,25 @@ class Family:
     native: Callable[[Any], str | None] = lambda config: None
     pictures: bool = True
     summary: Callable[[Any], dict[str, Any]] = asdict
+    kind_of: Callable[[Any], str] | None = None
+
+    def describe(self, config: Any) -> str:
+        """Say what a network of this config is and makes."""
+        return self.kind if self.kind_of is None else self.kind_of(config)
+
+    def read(self, shapes: Shapes, metadata: Mapping[str, str]) -> Any:
+        """Return the config of weights named as our modules. Raises ValueError if shapes or metadata say nonsense."""
+        config = self.infer(shapes, metadata)
+        groups = metadata.get(NORM_GROUPS, "1")
+        if not (groups.isascii() and groups.isdecimal()):
+            raise ValueError(f"its metadata has {NORM_GROUPS} {groups!r}, expected a whole number: download it again")
+        if int(groups) == getattr(config, NORM_GROUPS, 1):
+            return config
+        if not hasattr(config, NORM_GROUPS):
+            raise ValueError(f"its metadata has {NORM_GROUPS} {groups}, which {self.title} has not: download it again")
+        return replace(config, norm_groups=int(groups))
+
+    def about(self, config: Any) -> dict[str, str]:
+        """Return what a file has to say of a config because its shapes do not."""
+        groups = getattr(config, NORM_GROUPS, 1)
+        return self.metadata(config) | ({NORM_GROUPS: str(groups)} if groups > 1 else {})

@@ -1,4 +1,4 @@
-"""Reading weights: single files, shards with an index, folders; never running code from a file."""
+"""Reading weights: single files, shards with an index, ranks, folders; never running code from a file."""
 
 import pickle
 from collections import Counter
@@ -9,6 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from . import ranks
+from .family import NORM_GROUPS
 from .text_files import read_json
 
 StateDict = dict[str, Tensor]
@@ -26,6 +28,9 @@ NETWORK_FILES = (
     "consolidated_ema.00-of-01.pth",
     "consolidated.00-of-01.pth",
 )
+RANKED = ("consolidated_ema", "consolidated")
+ARGUMENTS = "model_args.pth"
+"""What lies beside released weights: the arguments of their training, as Python objects."""
 
 
 def network_file(path: str | Path) -> Path:
@@ -41,16 +46,20 @@ def network_file(path: str | Path) -> Path:
     for name in NETWORK_FILES:
         if (path / name).is_file():
             return path / name
+    for name in RANKED:  # of several ranks, of which the first found names the others
+        for suffix in (".safetensors", *PICKLES):
+            if found := sorted(path.glob(f"{name}.*-of-*{suffix}")):
+                return found[0]
     raise FileNotFoundError(f"{path} has no network weights; looked for {', '.join(NETWORK_FILES)}")
 
 
 def shards(file: Path) -> list[Path]:
-    """Return the files that hold the tensors: `file`, or all those that a *.index.json names.
+    """Return the files that hold the tensors: `file`, all ranks of which it is one, or all that a *.index.json names.
 
-    Raises FileNotFoundError if a shard is missing, ValueError if the index is not one.
+    Raises FileNotFoundError if a shard or rank is missing, ValueError if the index is not one.
     """
     if not file.name.endswith(".index.json"):
-        return [file]
+        return ranks.ranks(file)
     try:
         names = sorted(set(read_json(file, "a shard index")["weight_map"].values()))
         found = [file.parent / Path(name).name for name in names]
@@ -67,26 +76,33 @@ def read_header(path: str | Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
     dtype is safetensors' name ("BF16", "F8_E4M3", …). Raises FileNotFoundError, or ValueError on a damaged file.
     """
-    header: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for shard in shards(network_file(path)):
-        if shard.suffix in PICKLES:
-            found = _read_pickle(shard, mmap=True)
-            header |= {key: (str(x.dtype).removeprefix("torch."), tuple(x.shape)) for key, x in found.items()}
-            continue
-        with _open(shard) as file:
-            for key in file.keys():  # noqa: SIM118 - not a mapping
-                part = file.get_slice(key)
-                header[key] = (part.get_dtype(), tuple(part.get_shape()))
-    return header
+    files = shards(network_file(path))
+    headers = [_header(file) for file in files]
+    if ranks.ranked(files):
+        return ranks.join_headers(files, headers)
+    return {key: about for header in headers for key, about in header.items()}
+
+
+def _header(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    if file.suffix in PICKLES:
+        found = _read_pickle(file, mmap=True)
+        return {key: (str(x.dtype).removeprefix("torch."), tuple(x.shape)) for key, x in found.items()}
+    with _open(file) as opened:
+        parts = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118 - not a mapping
+        return {key: (part.get_dtype(), tuple(part.get_shape())) for key, part in parts.items()}
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return a safetensors file's metadata, empty for other formats."""
-    first = shards(network_file(path))[0]
-    if first.suffix in PICKLES:
-        return {}
-    with _open(first) as file:
-        return file.metadata() or {}
+    """Return a safetensors file's metadata, empty for other formats; of several ranks also how many there are.
+
+    In training on ranks, each normalises the heads that it has.
+    """
+    files = shards(network_file(path))
+    told = {NORM_GROUPS: str(len(files))} if ranks.ranked(files) else {}
+    if files[0].suffix in PICKLES:
+        return told
+    with _open(files[0]) as file:
+        return told | (file.metadata() or {})
 
 
 def read_weights(path: str | Path) -> StateDict:
@@ -95,14 +111,17 @@ def read_weights(path: str | Path) -> StateDict:
     Raises FileNotFoundError, or ValueError on a damaged file or a pickle that holds more than tensors (nothing in it
     is run).
     """
-    weights: StateDict = {}
-    for shard in shards(network_file(path)):
-        if shard.suffix in PICKLES:
-            weights |= _read_pickle(shard)
-            continue
-        with _open(shard) as file:
-            weights |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    return weights
+    files = shards(network_file(path))
+    if ranks.ranked(files):
+        return ranks.join(files, [_weights(file) for file in files])
+    return {key: tensor for file in files for key, tensor in _weights(file).items()}
+
+
+def _weights(file: Path) -> StateDict:
+    if file.suffix in PICKLES:
+        return _read_pickle(file)
+    with _open(file) as opened:
+        return {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
 
 
 def read_tensor(file: Path, key: str) -> Tensor:
@@ -135,6 +154,11 @@ def _open(file: Path):
 
 
 def _read_pickle(file: Path, mmap: bool = False) -> dict[str, Tensor]:
+    if file.name == ARGUMENTS:
+        raise ValueError(
+            f"{file} holds no weights but the arguments of a training, as Python objects, which could run code: it was "
+            "not opened, and is not needed; choose consolidated.00-of-01 or the folder that it is in"
+        )
     try:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:

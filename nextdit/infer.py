@@ -1,4 +1,4 @@
-"""The architecture of a text-conditioned Next-DiT, read off the shapes of its weights."""
+"""The architecture of a network, read off the shapes of its weights."""
 
 import re
 from typing import Any
@@ -8,18 +8,26 @@ from .family import Shapes
 from .keys import GATE
 from .quantised import filled_to, quantised_modules
 
+PART = "one part of several: give all parts their names, consolidated.00-of-02 and so on, in a folder of their own"
+"""What a file may be whose matrices do not fit what is as wide in every part."""
 
-def infer_config(shapes: Shapes) -> NextDiTConfig:
-    """Read the architecture of a network on pictures off the shapes of weights named as our modules.
 
-    Raises ValueError as `infer_body`.
+def infer_config(
+    shapes: Shapes, kind: type[NextDiTConfig] = NextDiTConfig, norm: str = "layers.0.attention_norm1.weight"
+) -> Any:
+    """Read the architecture of a text-conditioned network on pictures off the shapes of weights named as our modules.
+
+    `kind` is its config's class, `norm` a norm as wide as its tokens. Raises ValueError as `infer_body`.
     """
+    return kind(**infer_body(shapes, norm), **infer_pictures(shapes))
+
+
+def infer_pictures(shapes: Shapes) -> dict[str, Any]:
+    """Read channels and patch size of a network on pictures. Raises ValueError as `infer_body` and `split_patch`."""
     inputs, outputs = shape_of("x_embedder.weight", shapes)[1], shape_of("final_layer.linear.bias", shapes)[0]
     packed = "x_embedder" in quantised_modules(shapes)
     in_channels, patch_size = split_patch(patch_inputs(outputs) if packed else inputs)
-    return NextDiTConfig(
-        **infer_body(shapes), in_channels=in_channels, out_channels=outputs // patch_size**2, patch_size=patch_size
-    )
+    return {"in_channels": in_channels, "out_channels": outputs // patch_size**2, "patch_size": patch_size}
 
 
 def shape_of(key: str, shapes: Shapes) -> tuple[int, ...]:
@@ -29,11 +37,21 @@ def shape_of(key: str, shapes: Shapes) -> tuple[int, ...]:
     return tuple(shapes[key])
 
 
-def infer_body(shapes: Shapes) -> dict[str, Any]:
-    """Read what every NextDiTConfig has, whatever its tokens are made of, off the shapes of weights named as ours.
+def infer_body(shapes: Shapes, norm: str = "layers.0.attention_norm1.weight") -> dict[str, Any]:
+    """Read what every text-conditioned network has, whatever its tokens are made of; `norm` is as wide as they are.
 
-    A quantised matrix may be stored packed or filled up: where one is, vectors and plain matrices tell. Raises
-    ValueError if a weight that tells it is missing or the sizes do not fit together.
+    Raises ValueError as `infer_layers`.
+    """
+    heads = shape_of(f"layers.0.attention.{GATE}", shapes)[0]
+    return infer_layers(shapes, norm, heads) | {"text_dim": shape_of("cap_embedder.0.weight", shapes)[0]}
+
+
+def infer_layers(shapes: Shapes, norm: str, n_heads: int, feed_forward: str = "feed_forward") -> dict[str, Any]:
+    """Read what every config has off the shapes of weights named as our modules.
+
+    `feed_forward` is the name of one of a layer's. A quantised matrix may be stored packed or filled up: where one is,
+    vectors and plain matrices tell. Raises ValueError if a weight that tells it is missing or the sizes do not fit
+    together.
     """
     packed = quantised_modules(shapes)
 
@@ -55,20 +73,24 @@ def infer_body(shapes: Shapes) -> dict[str, Any]:
     frequencies = shape("t_embedder.mlp.0.weight")[1]
     if "t_embedder.mlp.0" in packed and 2 * frequencies == NextDiTConfig.time_frequencies:
         frequencies *= 2  # two numbers to a byte
-    dim, n_heads = shape("layers.0.attention_norm1.weight")[0], shape(f"layers.0.attention.{GATE}")[0]
-    kv_dim, multiple = side(*((f"attention.{name}", 0) for name in ("wk_y", "wk", "wv", "wv_y")))
+    dim = shape(norm)[0]
+    kv_dim, multiple = side(*((f"attention.{name}", 0) for name in ("wk", "wv", "wk_y", "wv_y")))
     qk_norm = "layers.0.attention.q_norm.weight" in shapes
     if multiple > 1 and qk_norm:
         kv_dim = shape("layers.0.attention.k_norm.weight")[0]
     elif multiple > 1:
         kv_dim = unfilled(kv_dim, multiple, dim // n_heads, n_heads)
+    if not kv_dim * n_heads // dim or kv_dim * n_heads % dim:
+        raise ValueError(
+            f"its keys have {kv_dim} rows, which is no whole number of heads of {dim / n_heads:g}; it is damaged, or "
+            f"{PART}"
+        )
     return dict(
         dim=dim,
         n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=kv_dim * n_heads // dim,
-        text_dim=shape("cap_embedder.0.weight")[0],
-        ffn_dim=side(("feed_forward.w1", 0), ("feed_forward.w3", 0), ("feed_forward.w2", 1))[0],
+        ffn_dim=side((f"{feed_forward}.w1", 0), (f"{feed_forward}.w3", 0), (f"{feed_forward}.w2", 1))[0],
         time_dim=shape("t_embedder.mlp.0.bias")[0],
         time_frequencies=frequencies,
         qk_norm=qk_norm,

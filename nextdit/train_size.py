@@ -29,6 +29,9 @@ class Published:
 
 NATIVE = {
     "lumina_next": Published("Lumina-Next", 1024, False, "arXiv 2406.18583, section 2.3; demos of the reference code"),
+    "lumina_t2i": Published("Lumina-T2I", 1024, True, "demo of the reference code: 1024², 512 × 2048, 2048 × 512"),
+    "imagenet": Published("Next-DiT on ImageNet", 256, False, "arXiv 2406.18583, section 3.1; the reference code"),
+    "flag_dit": Published("Flag-DiT on ImageNet", 256, True, "arXiv 2405.05945, section 3.1; the reference code"),
     "lumina_image_2": Published("Lumina-Image-2.0", 1024, False, "arXiv 2503.21758; README of Lumina-Image-2.0"),
     # Z-Image-Turbo has the same weights by name and shape, so nothing in a file tells it from the base model. Its
     # makers' demo goes to 1536 × 1536 and 2048 × 1152; whoever wants scaling from there on asks for 1536.

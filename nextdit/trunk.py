@@ -1,11 +1,11 @@
-"""What the families share: layers under time and text, and for pictures patches to tokens and tokens to patches."""
+"""What the families share: layers under a condition, and for pictures patches to tokens and tokens to patches."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from .blocks import NextBlock, run_layers
+from .blocks import Block, NextBlock, run_layers
 from .call import Call
 from .config import NextDiTConfig
 from .layers.embedders import TimeEmbedder
@@ -14,25 +14,56 @@ from .layers.rope import Axes
 from .layers.tokens import masked_mean, pad_to_patches, patchify, unpatchify
 
 
-class Body(nn.Module):
-    """The modules of a Next-DiT under time and text, whatever its tokens are; names as in checkpoints.
+class Stack(nn.Module):
+    """Layers under a time and something else, whatever the tokens are; names as in checkpoints.
 
-    `embedders` are the modules, by name, that make tokens; `operations` is the namespace that has Linear, LayerNorm and
-    RMSNorm: torch.nn, or a comfy.ops class.
+    `embedders` are the modules, by name, that make tokens, `conditions` those that make what joins the time; `shifts`
+    is whether the final layer is shifted too. `operations` is the namespace that has Linear, LayerNorm, RMSNorm and
+    GroupNorm: torch.nn, or a comfy.ops class.
     """
 
-    def __init__(self, config: NextDiTConfig, embedders: dict[str, nn.Module], *, operations, **factory):
+    def __init__(
+        self,
+        config: NextDiTConfig,
+        embedders: dict[str, nn.Module],
+        conditions: dict[str, nn.Module],
+        block: Block = NextBlock,
+        shifts: bool = False,
+        *,
+        operations,
+        **factory,
+    ):
         super().__init__()
         self.config = c = config
-        for name, module in embedders.items():
-            self.add_module(name, module)
         made = {"operations": operations, **factory}
-        self.t_embedder = TimeEmbedder(c.time_frequencies, c.time_dim, **made)
-        self.cap_embedder = nn.Sequential(
+        timed = {"t_embedder": TimeEmbedder(c.time_frequencies, c.time_dim, **made)}
+        for name, module in (embedders | timed | conditions).items():
+            self.add_module(name, module)
+        self.layers = nn.ModuleList(block(c, **made) for _ in range(c.n_layers))
+        self.final_layer = FinalLayer(c.dim, c.time_dim, c.out_channels * c.patch_size**2, shifts, **made)
+
+
+class Body(Stack):
+    """The modules of a network under time and text, whatever its tokens are; arguments as in Stack."""
+
+    t_embedder: TimeEmbedder
+    cap_embedder: nn.Sequential
+
+    def __init__(
+        self,
+        config: NextDiTConfig,
+        embedders: dict[str, nn.Module],
+        block: Block = NextBlock,
+        shifts: bool = False,
+        *,
+        operations,
+        **factory,
+    ):
+        c = config
+        pooled = nn.Sequential(
             operations.LayerNorm(c.text_dim, eps=1e-5, **factory), operations.Linear(c.text_dim, c.time_dim, **factory)
         )
-        self.layers = nn.ModuleList(NextBlock(c, **made) for _ in range(c.n_layers))
-        self.final_layer = FinalLayer(c.dim, c.time_dim, c.out_channels * c.patch_size**2, **made)
+        super().__init__(c, embedders, {"cap_embedder": pooled}, block, shifts, operations=operations, **factory)
         # Fills up short sequences where samples of several sizes share a batch. Pictures here have one size, so for
         # them it is only kept, for the checkpoint to stay whole.
         self.pad_token = nn.Parameter(torch.zeros(c.dim, **factory))
@@ -48,36 +79,50 @@ class Body(nn.Module):
         return self.t_embedder(t, text.dtype) + pooled.repeat_interleave(len(t) // len(pooled), dim=0)
 
 
-class Trunk(Body):
-    """The modules of a text-conditioned Next-DiT on pictures.
+class Pictures(Stack):
+    """A Stack whose tokens are the patches of pictures, with RoPE on `axes`.
 
-    `axes` are RoPE's; all but the last two, rows and columns, count frames. `operations` is as in Body.
+    All axes but the last two, rows and columns, count frames; a single axis counts the patches one after the other.
     """
 
     x_embedder: nn.Linear
+    axes: Axes
 
-    def __init__(self, config: NextDiTConfig, *, axes: Axes, device=None, dtype=None, operations=nn):
-        factory = {"device": device, "dtype": dtype}
-        embedder = operations.Linear(config.in_channels * config.patch_size**2, config.dim, **factory)
-        super().__init__(config, {"x_embedder": embedder}, operations=operations, **factory)
-        self.axes = axes
+    @staticmethod
+    def embedders(config: NextDiTConfig, *, operations, **factory) -> dict[str, nn.Module]:
+        """Return the modules that make tokens of patches."""
+        return {"x_embedder": operations.Linear(config.in_channels * config.patch_size**2, config.dim, **factory)}
 
     def run(
-        self, x: Tensor, t: Tensor, text: Tensor, text_mask: Tensor | None, condition: Tensor, call: Call
+        self, x: Tensor, t: Tensor, condition: Tensor, call: Call, text_mask: Tensor | None = None, **given: Tensor
     ) -> Tensor:
-        """Return the velocity (B·F, C, H, W) of pictures x (B·F, C, H, W), F frames in each of B, times t (B,)."""
+        """Return the velocity (B·F, C, H, W) of pictures x (B·F, C, H, W), F frames in each of B, times t (B,).
+
+        `given` is what the blocks take besides tokens and condition.
+        """
         p, (height, width) = self.config.patch_size, x.shape[-2:]
         x = pad_to_patches(x, p)
         grid = x.shape[-2] // p, x.shape[-1] // p
         rotary = self.rotary(t, grid, len(x) // len(t), call)
-        tokens = self.x_embedder(patchify(x, p))
-        how = call.attending(rotary, text_mask, grid, x.dtype)
-        tokens = run_layers(self.layers, tokens, text, condition, how, call)
+        how = call.attending(rotary, text_mask, grid, x.dtype, self.axes)
+        tokens = self.to_sequence(self.x_embedder(patchify(x, p)), grid)
+        tokens = self.to_patches(run_layers(self.layers, tokens, condition, how, call, **given), grid)
         out = unpatchify(self.final_layer(tokens, condition), p, grid)
         return out[:, : self.config.in_channels, :height, :width]  # the rest is the variance head
 
+    def to_sequence(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return patches (B, rows·columns, dim) as the sequence that the layers see."""
+        return tokens
+
+    def to_patches(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Undo `to_sequence`."""
+        return tokens
+
     def rotary(self, t: Tensor, grid: tuple[int, int], frames: int, call: Call) -> Tensor:
         """Return the rotary table (2, 1 or B·F, tokens of a frame, head_dim / 2): every frame turns by its set's t."""
+        if self.axes.in_line:
+            places = [torch.arange(self.axes.tokens(grid), device=t.device)]
+            return self.axes.table(places, call.scaling.thetas(self.axes, t))
         still = len(self.axes.widths) - 2
         counted = [torch.arange(frames, device=t.device)] * still
         positions = [*counted, *call.grid_positions(grid, t.device)]
@@ -86,3 +131,22 @@ class Trunk(Body):
             return table if table.shape[1] == 1 else table.repeat_interleave(frames, dim=1)
         sets = len(t)
         return table.unflatten(2, (frames, -1)).expand(-1, sets, -1, -1, -1).flatten(1, 2)
+
+
+class Trunk(Pictures, Body):
+    """The modules of a text-conditioned network on pictures; `axes` are RoPE's, as in Pictures."""
+
+    def __init__(
+        self,
+        config: NextDiTConfig,
+        *,
+        axes: Axes,
+        block: Block = NextBlock,
+        shifts: bool = False,
+        device=None,
+        dtype=None,
+        operations=nn,
+    ):
+        made = {"operations": operations, "device": device, "dtype": dtype}
+        super().__init__(config, self.embedders(config, **made), block, shifts, **made)
+        self.axes = axes

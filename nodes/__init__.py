@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .conditioning.camera_ring import CameraRing
+from .conditioning.class_label import ClassLabel
 from .conditioning.grid_mask import GridMask
 from .conditioning.multi_view import MultiView
 from .conditioning.regional_prompt import RegionalPrompt
@@ -29,6 +30,7 @@ from .recognition.sort_by_similarity import SortBySimilarity
 from .sampling.channel_guidance import ChannelGuidance
 from .sampling.flow_sampler import FlowSampler
 from .sampling.flow_schedule import FlowSchedule
+from .sampling.flow_sde_sampler import FlowSdeSampler
 from .sampling.visual_anagram import VisualAnagram
 
 NODES: list[type[io.ComfyNode]] = [
@@ -60,6 +62,8 @@ NODES: list[type[io.ComfyNode]] = [
     KeepBest,
     ImageFeatures,
     SortBySimilarity,
+    ClassLabel,
+    FlowSdeSampler,
 ]
 
 

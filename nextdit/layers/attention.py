@@ -1,4 +1,4 @@
-"""The attention of Next-DiT: grouped-query self-attention of the picture, and through a gate attention to the text."""
+"""The attention of all families: grouped-query self-attention, and through a gate attention to a text."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,39 +35,65 @@ class Attending:
 class Attention(nn.Module):
     """Grouped-query self-attention over image tokens, to which text cross-attention is added through a gate.
 
-    LayerNorm over all heads together on q and k; the text's attention uses the same rotated q (reference code).
+    LayerNorm over all heads together on q and k, or over each of `norm_groups` groups; the text's attention uses the
+    same rotated q (reference code). With `text_dim` 0 there is no text.
     """
 
-    def __init__(self, dim: int, heads: int, kv_heads: int, text_dim: int, qk_norm: bool, *, operations, **factory):
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        kv_heads: int,
+        text_dim: int,
+        qk_norm: bool,
+        norm_groups: int = 1,
+        *,
+        operations,
+        **factory,
+    ):
         super().__init__()
-        self.head_dim = dim // heads
+        self.head_dim, self.norm_groups = dim // heads, norm_groups
         kv_dim = kv_heads * self.head_dim
 
         def linear(inputs: int, outputs: int) -> nn.Module:
             return operations.Linear(inputs, outputs, bias=False, **factory)
 
         def norm(width: int) -> nn.Module:
-            return operations.LayerNorm(width, eps=1e-5, **factory) if qk_norm else nn.Identity()
+            if not qk_norm:
+                return nn.Identity()
+            if norm_groups > 1:
+                return operations.GroupNorm(norm_groups, width, eps=1e-5, **factory)
+            return operations.LayerNorm(width, eps=1e-5, **factory)
 
         self.wq, self.wk, self.wv = linear(dim, dim), linear(dim, kv_dim), linear(dim, kv_dim)
-        self.wk_y, self.wv_y = linear(text_dim, kv_dim), linear(text_dim, kv_dim)
+        if text_dim:
+            self.wk_y, self.wv_y = linear(text_dim, kv_dim), linear(text_dim, kv_dim)
         self.wo = linear(dim, dim)
-        self.q_norm, self.k_norm, self.ky_norm = norm(dim), norm(kv_dim), norm(kv_dim)
-        self.gate = HeadGate(heads, operations=operations, **factory)
+        self.q_norm, self.k_norm = norm(dim), norm(kv_dim)
+        if text_dim:
+            self.ky_norm = norm(kv_dim)
+            self.gate = HeadGate(heads, operations=operations, **factory)
 
     def heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, N, H·D) → (B, H, N, D)
 
-    def forward(self, x: Tensor, text: Tensor, how: Attending) -> Tensor:
-        """Attend from tokens x (B, N, dim) to themselves and to the text (B, L, text_dim) → (B, N, dim)."""
+    def normed(self, norm: nn.Module, x: Tensor) -> Tensor:
+        """Return x (B, N, H·D) normalised, as heads (B, H, N, D)."""
+        if self.norm_groups > 1:  # a GroupNorm's channels are its second dimension
+            return self.heads(norm(x.flatten(0, 1)).view_as(x))
+        return self.heads(norm(x))
+
+    def forward(self, x: Tensor, text: Tensor | None, how: Attending) -> Tensor:
+        """Attend from tokens x (B, N, dim) to themselves and to a text (B, L, text_dim) → (B, N, dim)."""
         if how.rotary is None:
-            q = by_rows(lambda q: self.heads(self.q_norm(q)), self.wq(x))
+            q = by_rows(lambda q: self.normed(self.q_norm, q), self.wq(x))
         else:
-            q = by_rows(lambda q, rotary: rotate(self.heads(self.q_norm(q)), rotary), self.wq(x), how.rotary)
-        k, v = self.heads(self.k_norm(self.wk(x))), self.heads(self.wv(x))
+            q = by_rows(lambda q, rotary: rotate(self.normed(self.q_norm, q), rotary), self.wq(x), how.rotary)
+        k, v = self.normed(self.k_norm, self.wk(x)), self.heads(self.wv(x))
         if how.rotary is not None:
             k, v = (by_rows(rotate, k, how.rotary), v) if how.pool is None else how.pool(k, v, how.rotary)
-        k_text, v_text = self.heads(self.ky_norm(self.wk_y(text))), self.heads(self.wv_y(text))
         out = how.attend(q if how.logit_scale == 1.0 else q * how.logit_scale, k, v, how.mask)
-        out = by_rows(self.gate, out, how.cross(q, k_text, v_text, how.text_mask))
+        if text is not None:
+            k_text, v_text = self.normed(self.ky_norm, self.wk_y(text)), self.heads(self.wv_y(text))
+            out = by_rows(self.gate, out, how.cross(q, k_text, v_text, how.text_mask))
         return self.wo(out.transpose(1, 2).flatten(-2))  # (B, H, N, D) → (B, N, H·D)

@@ -1,22 +1,33 @@
 """How time and text act on tokens: scales, gates, the final layer."""
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .cpu_rows import by_rows
 
-
-def modulate(x: Tensor, scale: Tensor) -> Tensor:
-    """Scale tokens (B, N, D) by 1 + scale (B, D)."""
-    return x * (1 + scale.unsqueeze(1))
+Norm = Callable[[Tensor], Tensor]
 
 
-def norm_modulate(norm: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
-    """Normalise tokens x (B, N, D), then `modulate` them by scale (B, D)."""
-    return by_rows(lambda x: modulate(norm(x), scale), x)
+def plain_norm(x: Tensor) -> Tensor:
+    """Divide tokens x (…, D) by their root mean square; a norm without weights."""
+    return F.rms_norm(x, x.shape[-1:], eps=1e-5)
 
 
-def gated_residual(x: Tensor, gate: Tensor, norm: nn.Module, h: Tensor) -> Tensor:
+def modulate(x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
+    """Scale tokens (B, N, D) by 1 + scale (B, D), and add shift (B, D)."""
+    x = x * (1 + scale.unsqueeze(1))
+    return x if shift is None else x + shift.unsqueeze(1)
+
+
+def norm_modulate(norm: Norm, x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
+    """Normalise tokens x (B, N, D), then `modulate` them by scale and shift (B, D)."""
+    return by_rows(lambda x: modulate(norm(x), scale, shift), x)
+
+
+def gated_residual(x: Tensor, gate: Tensor, norm: Norm, h: Tensor) -> Tensor:
     """Add to x (B, N, D) what a sub-layer made, h (B, N, D), normalised and times tanh(gate) (B, D)."""
     gate = gate.tanh().unsqueeze(1)
     return by_rows(lambda x, h: torch.addcmul(x, gate, norm(h)), x, h)
@@ -40,13 +51,16 @@ class HeadGate(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """Tokens (B, N, dim) → (B, N, out): LayerNorm without affine, one modulation, Linear."""
+    """Tokens (B, N, dim) → (B, N, out): LayerNorm without affine, a scale or a shift and a scale, Linear."""
 
-    def __init__(self, dim: int, time_dim: int, out: int, *, operations, **factory):
+    def __init__(self, dim: int, time_dim: int, out: int, shifts: bool = False, *, operations, **factory):
         super().__init__()
         self.norm_final = operations.LayerNorm(dim, eps=1e-6, elementwise_affine=False, **factory)
         self.linear = operations.Linear(dim, out, **factory)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), operations.Linear(time_dim, dim, **factory))
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), operations.Linear(time_dim, (1 + shifts) * dim, **factory))
+        self.shifts = shifts
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.linear(modulate(self.norm_final(x), self.adaLN_modulation(condition)))
+        modulation = self.adaLN_modulation(condition)
+        shift, scale = modulation.chunk(2, dim=-1) if self.shifts else (None, modulation)
+        return self.linear(modulate(self.norm_final(x), scale, shift))

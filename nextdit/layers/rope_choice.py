@@ -6,13 +6,18 @@ FEW = 32
 """Positions per axis up to which models trained for this pack were tried; benchmarks/notes/larger_sizes.md."""
 
 
+IN_LINE = {"lumina_t2i": "Lumina-T2I", "flag_dit": "Lumina-T2I"}
+"""Families whose positions count patches in one line → whose demo says how to scale them."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """A method, whether proportional attention goes with it, and why."""
+    """A method, why, whether proportional attention goes with it, and the watershed if it has one of its own."""
 
     method: str
     why: str
     proportional: bool = False
+    watershed: float | None = None
 
 
 def choose(family: str | None, positions: int) -> Choice:
@@ -22,6 +27,8 @@ def choose(family: str | None, positions: int) -> Choice:
     """
     if family == "lumina_next":
         return Choice("time_aware_watershed", "as the released demos of Lumina-Next do", proportional=True)
+    if family in IN_LINE:  # from the first step on a larger base: the factor is that of the area
+        return Choice("time_aware_watershed", f"as the released demo of {IN_LINE[family]} does", True, watershed=0.0)
     if positions <= FEW:
         return Choice(
             "time_aware_late", f"the best in this pack's measurements, which have few positions ({positions})"

@@ -14,12 +14,16 @@ from .rope_choice import Choice, choose
 
 @dataclass(frozen=True)
 class Stretch:
-    """What a method works on: an axis's exponents e (n,) float64, ln of base and factor, the whole head's width."""
+    """What a method works on: an axis's exponents e (n,) float64, ln of base and factor, the whole head's width.
+
+    `trained` is the number of positions along the axis in training.
+    """
 
     e: Tensor
     ln_base: float
     ln_factor: float
     head_dim: int
+    trained: int
 
     @property
     def plain(self) -> Tensor:
@@ -51,7 +55,7 @@ def _ntk_aware(scaling: "RopeScaling", s: Stretch, t: Tensor) -> Tensor:
 
 
 def _frequency_aware(scaling: "RopeScaling", s: Stretch, t: Tensor) -> Tensor:
-    training_wave = math.log(scaling.train_tokens / (2 * math.pi)) / s.ln_base
+    training_wave = math.log(s.trained / (2 * math.pi)) / s.ln_base
     return _exp(torch.maximum(-s.e * (s.ln_base + s.ln_factor / training_wave), s.interpolated), t)
 
 
@@ -73,13 +77,13 @@ def _late(scaling: "RopeScaling", s: Stretch, t: Tensor) -> Tensor:
 
 
 def _yarn(scaling: "RopeScaling", s: Stretch, t: Tensor) -> Tensor:
-    turns = scaling.train_tokens / (2 * math.pi) * s.plain.exp()  # of a frequency across the training image
+    turns = s.trained / (2 * math.pi) * s.plain.exp()  # of a frequency across the training image
     kept = ((turns - 1) / (32 - 1)).clamp(0.0, 1.0)  # the paper's α and β
     return _exp((kept * s.plain.exp() + (1 - kept) * s.interpolated.exp()).log(), t)
 
 
 def _auto(scaling: "RopeScaling", s: Stretch, t: Tensor) -> Tensor:
-    return METHODS[choose(None, scaling.train_tokens).method].theta(scaling, s, t)
+    return METHODS[choose(None, s.trained).method].theta(scaling, s, t)
 
 
 def _time(name: str, default: float, tooltip: str) -> Parameter:
@@ -199,6 +203,7 @@ class RopeScaling:
         """Return the frequencies of every axis at times t (B,), (n,) or (B, n) each, float32 on t's device.
 
         The first `still` axes (frames, text) are not stretched; then come rows and columns, and others (text) are not.
+        Raises ValueError on a factor per axis where all tokens stand in one line.
         """
         times = t if METHODS[self.method].by_time else t.new_zeros(())  # one table does for a batch
         stretched = range(still, still + 2)
@@ -208,10 +213,22 @@ class RopeScaling:
         ]
 
     def _theta(self, axes: Axes, axis: int, stretched: int, t: Tensor) -> Tensor:
-        s = max(1.0, self.factor[stretched] if isinstance(self.factor, tuple) else self.factor)
-        stretch = Stretch(axes.exponents(axis, t.device), math.log(axes.base), math.log(s), axes.head_dim)
+        factors, trained = self.stretched(axes)
+        s = factors[stretched]
+        stretch = Stretch(axes.exponents(axis, t.device), math.log(axes.base), math.log(s), axes.head_dim, trained)
         method = METHODS[self.method] if s > 1.0 else METHODS["extrapolation"]
         return method.theta(self, stretch, t)
+
+    def stretched(self, axes: Axes) -> tuple[tuple[float, ...], int]:
+        """Return how many times longer rows and columns, or the one line, are, and how long they were in training."""
+        if not axes.in_line:
+            factors = self.factor if isinstance(self.factor, tuple) else (self.factor, self.factor)
+            return tuple(max(1.0, factor) for factor in factors), self.train_tokens
+        if isinstance(self.factor, tuple):
+            raise ValueError(
+                "this model's positions count patches in one line, which has no factor per axis: give one number"
+            )
+        return (max(1.0, self.factor) ** 2,), axes.tokens((self.train_tokens, self.train_tokens))
 
     def returned(self, t: Tensor) -> Tensor:
         """Return how far `time_aware_late` has gone from interpolation (0) to NTK-aware (1) at times t, of t's shape.
@@ -229,19 +246,22 @@ class RopeScaling:
         if self.method != DEFAULT:
             return self, None
         choice = choose(family, self.train_tokens)
-        return replace(self, method=choice.method, proportional=self.proportional or choice.proportional), choice
+        watershed = self.watershed if choice.watershed is None else choice.watershed
+        proportional = self.proportional or choice.proportional
+        return replace(self, method=choice.method, watershed=watershed, proportional=proportional), choice
 
-    def logit_scale(self, tokens: int) -> float:
+    def logit_scale(self, tokens: int, ends: int = 0) -> float:
         """Return what self-attention's logits are multiplied with if `proportional`, else 1.
 
-        √(log N / log N_train) (reference code), or, for `yarn`, (0.1 ln s + 1)² (its paper).
+        √(log N / log N_train) (reference code), or, for `yarn`, (0.1 ln s + 1)² (its paper). With `ends` to each row of
+        patches, N_train counts them twice (reference code).
         """
         if not self.proportional:
             return 1.0
         if self.method == "yarn":
             s = max(self.factor) if isinstance(self.factor, tuple) else self.factor
             return (0.1 * math.log(max(s, 1.0)) + 1) ** 2
-        return math.sqrt(math.log(tokens) / math.log(self.train_tokens**2))
+        return math.sqrt(math.log(tokens) / math.log(self.train_tokens**2 + 2 * ends * self.train_tokens))
 
 
 PLAIN = RopeScaling("extrapolation")

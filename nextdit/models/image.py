@@ -51,7 +51,7 @@ class NextDiT(Trunk):
     ) -> Tensor:
         """Do forward's work in x's dtype, for callers that cast weights themselves."""
         self.check(x.shape, text.shape[-1])
-        return self.run(x, t, text, text_mask, self.condition(t, text, text_mask, call), call)
+        return self.run(x, t, self.condition(t, text, text_mask, call), call, text_mask, text=text)
 
 
 FAMILY = Family(

@@ -162,7 +162,7 @@ class MultiViewNextDiT(Trunk):
         condition = self.condition(times.flatten(), text, text_mask, call)
         condition = condition + self.azimuth_embedder(azimuths.flatten(), frames.dtype)
         call = call.with_attend(lambda attend: across_frames(attend, count))
-        out = self.run(frames.flatten(0, 1), t, text, text_mask, condition, call).unflatten(0, (-1, count))
+        out = self.run(frames.flatten(0, 1), t, condition, call, text_mask, text=text).unflatten(0, (-1, count))
         return out if views.image is None else out[:, 1:]
 
 

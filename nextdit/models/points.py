@@ -167,7 +167,8 @@ class PointNextDiT(Body):
         if mask is not None:
             mask = mask.to(x.device).bool()
             tokens = torch.where(mask.unsqueeze(-1), tokens, self.pad_token.to(tokens))
-        tokens = run_layers(self.layers, tokens, text, condition, self.attending(call, text_mask, mask, tokens), call)
+        how = self.attending(call, text_mask, mask, tokens)
+        tokens = run_layers(self.layers, tokens, condition, how, call, text=text)
         out = self.final_layer(tokens, condition).transpose(1, 2) + pull
         return out if mask is None else out * mask.unsqueeze(1)
 

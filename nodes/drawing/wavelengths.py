@@ -24,8 +24,8 @@ class Plot:
 
     def __init__(self, scaling: RopeScaling, axes: Axes):
         self.scaling, self.axes = scaling, axes
-        factors = scaling.factor if isinstance(scaling.factor, tuple) else (scaling.factor,)
-        self.largest = max(1.0, *factors)
+        factors, self.native = scaling.stretched(axes)
+        self.largest = max(factors)
         self.axis = factors.index(max(factors))
         self.trained = 2 * math.pi * axes.base ** axes.exponents(len(axes.widths) - 1)
         self.picture = Image.new("RGB", (WIDTH * SMOOTH, HEIGHT * SMOOTH), BACKGROUND)
@@ -38,7 +38,7 @@ class Plot:
         return x * SMOOTH, y * SMOOTH
 
     def curve(self, method: str, t: float, colour: str, width: int) -> None:
-        scaling, still = replace(self.scaling, method=method), len(self.axes.widths) - 2
+        scaling, still = replace(self.scaling, method=method), max(0, len(self.axes.widths) - 2)
         theta = scaling.thetas(self.axes, torch.tensor(t), still)[still + self.axis].double()
         longer = 2 * math.pi / theta / self.trained
         points = [self.at(wave, y) for wave, y in zip(self.trained.tolist(), longer.tolist(), strict=True)]
@@ -53,7 +53,7 @@ class Plot:
             self.draw.line([self.at(ends[0], longer), self.at(ends[1], longer)], fill=FAINT, width=SMOOTH)
         for wave in self.ticks():
             self.draw.line([self.at(wave, 1.0), self.at(wave, self.largest)], fill=FAINT, width=SMOOTH)
-        x, bottom = self.at(min(max(self.scaling.train_tokens, ends[0]), ends[1]), 1.0)
+        x, bottom = self.at(min(max(self.native, ends[0]), ends[1]), 1.0)
         for y in range(TOP * SMOOTH, int(bottom), 8 * SMOOTH):
             self.draw.line([(x, y), (x, y + 4 * SMOOTH)], fill=TEXT, width=SMOOTH)
 

@@ -35,7 +35,7 @@ class LoadTextEncoder(io.ComfyNode):
                     max=-1,
                     **ADVANCED,
                     tooltip="Hidden layer whose states are the text features, counted from the end. Lumina-Next was "
-                    "trained on -2; -1 is the last layer after the final norm.",
+                    "trained on -2; -1 is the last layer after the final norm, on which Lumina-T2I was.",
                 ),
                 io.Int.Input(
                     "max_tokens",
@@ -61,6 +61,15 @@ class LoadTextEncoder(io.ComfyNode):
                     **ADVANCED,
                     tooltip="cpu keeps the text encoder off the GPU: slower to encode, no VRAM used.",
                 ),
+                io.Combo.Input(
+                    "end_token",
+                    options=["without", "with"],
+                    default="without",
+                    optional=True,
+                    **ADVANCED,
+                    tooltip="Whether a token ends every prompt. Lumina-T2I has it: LLaMA-2 with layer -1 and an end "
+                    "token. Lumina-Next has none.",
+                ),
             ],
             outputs=[io.Clip.Output(tooltip="For CLIP Text Encode.")],
         )
@@ -70,5 +79,14 @@ class LoadTextEncoder(io.ComfyNode):
         return llm_fingerprint(text_encoder)
 
     @classmethod
-    def execute(cls, text_encoder: str, layer: int, max_tokens: int, weight_dtype: str, device: str) -> io.NodeOutput:
-        return io.NodeOutput(load_clip(llm_folder(text_encoder), layer, max_tokens, weight_dtype, device))
+    def execute(
+        cls,
+        text_encoder: str,
+        layer: int,
+        max_tokens: int,
+        weight_dtype: str,
+        device: str,
+        end_token: str = "without",
+    ) -> io.NodeOutput:
+        eos = end_token == "with"
+        return io.NodeOutput(load_clip(llm_folder(text_encoder), layer, max_tokens, weight_dtype, device, eos))

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from lumina_next.tests.support import untrained_model, untrained_multiview, untrained_text_encoder
 
-from . import graphs
+from . import graphs, official_tree
 from .comfy_server import PACK
 
 TEXT_DIM = 32
@@ -21,6 +21,7 @@ REFERENCE = "diffusion_models/consolidated.00-of-01.safetensors"
 DIFFUSERS = "diffusers/Lumina-Next-SFT-diffusers"
 TEXT_ENCODER = "text_encoders/gemma-2b"
 VAE = "vae/sdxl_vae.safetensors"
+SD_VAE = "vae/vae-ft-ema-560000-ema-pruned.safetensors"
 Z_IMAGE_VAE = "vae/ae.safetensors"
 ONLY_NAMED = ("diffusion_models/z_image_turbo_bf16.safetensors", "text_encoders/qwen_3_4b.safetensors")
 """Files that must be in the lists, while stand_in_nodes.py does their work."""
@@ -36,6 +37,8 @@ def write_official_stand_ins(models: Path) -> None:
     write_gemma(models / DIFFUSERS / "text_encoder", tokenizer=models / DIFFUSERS / "tokenizer")
     write_gemma(models / TEXT_ENCODER)
     write_vae(models / VAE)
+    write_vae(models / SD_VAE)
+    official_tree.write(models, TEXT_DIM)
     write_vae(models / Z_IMAGE_VAE, channels=16)
     for name in ONLY_NAMED:
         save_file({"stand.in": torch.zeros(1)}, models / name)

@@ -1,28 +1,30 @@
 """Flow matching: noise and data on a straight line, the network learns the velocity between them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...nextdit.trunk import Body
+from ...nextdit.trunk import Stack
 
 CENTRE = -0.4  # of training times on the logit scale: a little more noise than picture
 
 
-def initialise(model: Body) -> Body:
+def initialise(model: Stack) -> Any:
     """Return a network made ready for training: Xavier matrices; gates, modulations, output zero (reference code)."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-            if "adaLN_modulation" in name or name == "final_layer.linear":
+            if "adaLN_modulation" in name or name in ("final_layer.linear", "cap_embedder.1"):
                 nn.init.zeros_(module.weight)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
     for layer in (model.t_embedder.mlp[0], model.t_embedder.mlp[2]):
         nn.init.normal_(layer.weight, std=0.02)
-    nn.init.zeros_(model.cap_embedder[1].weight)
     return model
 
 

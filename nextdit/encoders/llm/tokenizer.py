@@ -66,9 +66,11 @@ class PromptTokenizer:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
 
-    def with_room(self, max_tokens: int) -> "PromptTokenizer":
-        """Return the same tokenizer with another limit."""
-        return PromptTokenizer(self.tokenizer, self.special, max_tokens=max_tokens, eos=self.eos)
+    def with_room(self, max_tokens: int, eos: bool | None = None) -> "PromptTokenizer":
+        """Return the same tokenizer with another limit, and with EOS or without, None for as it is."""
+        return PromptTokenizer(
+            self.tokenizer, self.special, max_tokens=max_tokens, eos=self.eos if eos is None else eos
+        )
 
     def encode(self, prompt: str) -> Encoding:
         """Tokenize one prompt; the end is cut, never the special tokens."""

@@ -64,19 +64,24 @@ def channels_of(vae_name: str) -> int | None:
     return _channels(path, Path(path).stat().st_mtime_ns)
 
 
-def check_decoders(channels: int) -> None:
-    """Raise ValueError if the running node's latent, of so many channels, goes to a VAE that is made for others."""
+def check_decoders(channels: int, latents: str = "") -> None:
+    """Raise ValueError if the running node's latent, of so many channels, goes to a VAE that is made for others.
+
+    `latents` is the name of core's latent format.
+    """
     for name in vaes_after(*running_prompt()):
         other = channels_of(name)
         if other not in (None, channels):
             raise ValueError(
                 f"VAE Decode has the VAE {name}, for latents of {other} channels, but this model's have {channels}: "
-                f"choose {fitting(channels)} in Load VAE"
+                f"choose {fitting(channels, latents)} in Load VAE"
             )
 
 
-def fitting(channels: int) -> str:
-    """Return how to call a VAE for latents of so many channels."""
+def fitting(channels: int, latents: str = "") -> str:
+    """Return how to call a VAE for latents of so many channels, in core's format of the name `latents`."""
+    if latents == "SD15":
+        return "one of Stable Diffusion 1 (vae-ft-ema-560000-ema-pruned.safetensors)"
     known = {3: PIXELS, 4: "an SDXL VAE (sdxl_vae.safetensors)", 16: "a FLUX VAE (ae.safetensors)"}
     return known.get(channels, "the VAE that the model was trained with")
 

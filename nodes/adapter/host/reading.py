@@ -4,17 +4,18 @@ from pathlib import Path
 
 import comfy.utils
 
-from ....nextdit.files import PICKLES, StateDict, read_header, read_weights, shards
+from ....nextdit.files import PICKLES, StateDict, read_header, read_metadata, read_weights, shards
+from ....nextdit.ranks import ranked
 
 
 def read(file: Path) -> tuple[StateDict, list[dict[str, str]]]:
-    """Read the tensors of a file or of all shards that an index names, and the metadata of each.
+    """Read the tensors of a file, of all its ranks, or of all shards that an index names, and the metadata of each.
 
-    Pickles are read by nextdit, which runs nothing that is in them. Raises FileNotFoundError or ValueError.
+    Pickles and ranks are read by nextdit, which runs nothing that is in them. Raises FileNotFoundError or ValueError.
     """
     parts = shards(file)
-    if any(part.suffix in PICKLES for part in parts):
-        return read_weights(file), [{}]
+    if ranked(parts) or any(part.suffix in PICKLES for part in parts):
+        return read_weights(file), [read_metadata(file)]
     read_header(file)  # names a damaged file
     weights: StateDict = {}
     metadata = []

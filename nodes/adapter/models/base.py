@@ -31,6 +31,7 @@ class OwnModel(comfy.model_base.BaseModel):
     """The flow model around one of our networks: what enters it, checked once per run."""
 
     network: type[OwnNetwork]
+    asks_for = "Lumina-Next needs text conditioning: connect CLIP Text Encode to the sampler"
 
     def __init__(self, model_config, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=self.network)
@@ -43,7 +44,7 @@ class OwnModel(comfy.model_base.BaseModel):
         """Return a conditioning's text features and mask. Raises ValueError without any, and for a wrong width."""
         features = conditioning.get("cross_attn")
         if features is None:
-            raise ValueError("Lumina-Next needs text conditioning: connect CLIP Text Encode to the sampler")
+            raise ValueError(self.asks_for)
         self.check_width(features)
         return features, conditioning.get("attention_mask")
 
@@ -54,7 +55,7 @@ class OwnModel(comfy.model_base.BaseModel):
     def extra_conds(self, **kwargs) -> dict:
         noise = kwargs["noise"]
         self.diffusion_model.config.check_latent(noise.shape)  # an empty latent meets no other check
-        check_decoders(noise.shape[1])
+        check_decoders(noise.shape[1], type(self.latent_format).__name__)
         if kwargs.get("prompt_type") == "positive" and not kwargs.get("area"):  # once a run, of the whole picture
             sizes.tell(self, noise)
         return super().extra_conds(**kwargs)
@@ -125,7 +126,7 @@ class OwnConfig(comfy.supported_models_base.BASE):
 
     def process_unet_state_dict_for_saving(self, state_dict: dict) -> dict:
         weights = {self.family.reference(key): x for key, x in state_dict.items()}
-        told = self.family.metadata(self.architecture())
+        told = self.family.about(self.architecture())
         if self.unet_config.get(METADATA_KEY):
             told[METADATA_KEY] = str(self.unet_config[METADATA_KEY])
         facts = {name: as_fact(text) for name, text in told.items()}  # core writes no metadata of ours

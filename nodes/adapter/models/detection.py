@@ -64,7 +64,7 @@ def unet_config(state_dict: dict, key_prefix: str, metadata: dict | None = None)
     found = _recognise(state_dict, key_prefix)
     weights = {key[len(key_prefix) :]: x for key, x in state_dict.items() if key.startswith(key_prefix)}
     family, told = found.family, found.metadata(weights, metadata or {})
-    config = family.infer(found.shapes({key: x.shape for key, x in weights.items()}), told)
+    config = family.read(found.shapes({key: x.shape for key, x in weights.items()}), told)
     quantised.settle(state_dict, {key_prefix + key: name for key, name in found.names.items()}, family, config)
     return {"image_model": image_model(family), "train_tokens": train_tokens(told), **dataclasses.asdict(config)}
 

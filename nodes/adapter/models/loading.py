@@ -81,13 +81,14 @@ def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool 
 def describe(patcher) -> str:
     """Say in a line what a MODEL of ours makes, at which size it was trained, and which VAE it takes."""
     network = patcher.get_model_object("diffusion_model")
+    latents = type(patcher.get_model_object("latent_format")).__name__
     try:
         native = native_size_of(patcher, network)
         side = native.tokens * token_pixels(patcher, network)
         size = f", trained at {side} × {side}"
     except ValueError:  # its file does not say
         size = ""
-    return f"{network.family.kind}{size}; VAE: {fitting(network.in_channels)}"
+    return f"{network.family.describe(network.config)}{size}; VAE: {fitting(network.in_channels, latents)}"
 
 
 def _repositories() -> dict[str, Path]:

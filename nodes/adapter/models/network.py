@@ -55,6 +55,11 @@ class OwnNetwork:
         """Return the RoPE positions that core's Scale RoPE node asks for, None if it asks for nothing."""
         if options is None:
             return None
+        if self.axes.in_line:
+            raise ValueError(
+                "this model counts its patches in one line, row after row, so it has no rows and columns for ComfyUI's "
+                "Scale ROPE to move: remove the node"
+            )
         p = self.config.patch_size
         sizes = zip(("y", "x"), (-(-x.shape[-2] // p), -(-x.shape[-1] // p)), strict=True)
         return [

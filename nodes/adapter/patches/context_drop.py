@@ -39,6 +39,11 @@ def drop_context(model, drop: ContextDrop, start_percent: float = 0.0, end_perce
     own = isinstance(network, OwnNetwork)
     if not own:
         _check_core(drop, core_family(network))
+    elif network.axes.in_line and drop.window > 1:
+        raise ValueError(
+            "this model (Flag-DiT) counts its patches in one line, so it has no windows of rows and columns that "
+            "Context Drop could average: remove the node"
+        )
     patched = model.clone()
     for kind in (WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL):
         patched.remove_wrappers_with_key(kind, WRAPPER)

@@ -61,7 +61,13 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
     settings = Settings(method, native.tokens, any_aspect=native.any_aspect, **options)
     chosen, choice = settings.scaling(1.0, settings.proportional).resolved(family_key(model, network))  # refuses now
     if choice is not None:
-        settings = replace(settings, method=chosen.method, proportional=chosen.proportional, why=choice.why)
+        told = {"method": chosen.method, "watershed": chosen.watershed, "proportional": chosen.proportional}
+        settings = replace(settings, **told, why=choice.why)
+    if settings.per_axis and isinstance(network, OwnNetwork) and network.axes.in_line:
+        raise ValueError(
+            "this model counts its patches in one line, row after row, so it has no positions to scale per axis: "
+            "turn per_axis off"
+        )
     patched = model.clone()
     tell = _tell_once(settings, token_pixels(model, network), running_node())
     if isinstance(network, OwnNetwork):

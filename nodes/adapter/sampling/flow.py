@@ -32,16 +32,15 @@ def require_flow(model_sampling, what: str) -> None:
         )
 
 
-def check_sigmas(sigmas: torch.Tensor) -> None:
-    """Raise ValueError unless sigmas are finite, within 0 and 1, and descend."""
+def check_sigmas(sigmas: torch.Tensor, what: str = "Flow Sampler") -> None:
+    """Raise ValueError, naming what samples, unless sigmas are finite, within 0 and 1, and descend."""
     if not torch.isfinite(sigmas).all() or sigmas.max() > 1.0 + 1e-4 or sigmas.min() < 0.0:
         raise ValueError(
-            "Flow Sampler needs sigmas between 1 (noise) and 0 (image), "
+            f"{what} needs sigmas between 1 (noise) and 0 (image), "
             f"got {float(sigmas.min()):.4g} to {float(sigmas.max()):.4g}; connect Flow Schedule, or a scheduler that "
             "takes this model"
         )
     if (sigmas.diff() >= 0).any():
         raise ValueError(
-            "Flow Sampler needs sigmas that descend, got equal or ascending ones; remove Flip Sigmas, or use fewer "
-            "steps"
+            f"{what} needs sigmas that descend, got equal or ascending ones; remove Flip Sigmas, or use fewer steps"
         )

@@ -41,20 +41,21 @@ def load_clip(
     max_tokens: int = 256,
     weight_dtype: str = "default",
     device: str = "default",
+    eos: bool = False,
     disable_dynamic: bool = False,
 ) -> comfy.sd.CLIP:
     """Load an LLM folder, a single file with its tokenizer inside, or a file of CLIPSave, as a CLIP.
 
-    `weight_dtype` is a name of WEIGHT_DTYPES, `device` "default" or "cpu". FileNotFoundError or ValueError say what is
-    missing or wrong.
+    `weight_dtype` is a name of WEIGHT_DTYPES, `device` "default" or "cpu", `eos` whether an end token closes each
+    prompt. FileNotFoundError or ValueError say what is missing or wrong.
     """
-    again = (load_patcher, (folder, layer, max_tokens, weight_dtype, device))
+    again = (load_patcher, (folder, layer, max_tokens, weight_dtype, device, eos))
     options: dict[str, Any] = {}
     if device == "cpu":
         options["load_device"] = options["offload_device"] = torch.device("cpu")
     path = Path(folder)
     if is_saved_clip(path):
-        clip = _load_saved(path, layer, max_tokens, weight_dtype, options, disable_dynamic)
+        clip = _load_saved(path, layer, max_tokens, weight_dtype, options, eos, disable_dynamic)
         clip.patcher.cached_patcher_init = again
         return clip
     if path.is_file() and not is_single_file(path):
@@ -64,7 +65,7 @@ def load_clip(
             "weights)"
         )
     found = find_llm(folder)
-    tokenizer = load_tokenizer(found.tokenizer, found.config, max_tokens=max_tokens)
+    tokenizer = load_tokenizer(found.tokenizer, found.config, max_tokens=max_tokens, eos=eos)
     weights, _ = read(found.weights)
     dtypes = _dtypes(float_dtype(weights), weight_dtype)
     target = _target(found.config, layer, dtypes, str(found.path))
@@ -76,13 +77,19 @@ def load_clip(
 
 
 def _load_saved(
-    file: Path, layer: int, max_tokens: int, weight_dtype: str, options: dict[str, Any], disable_dynamic: bool
+    file: Path,
+    layer: int,
+    max_tokens: int,
+    weight_dtype: str,
+    options: dict[str, Any],
+    eos: bool,
+    disable_dynamic: bool,
 ) -> comfy.sd.CLIP:
     """Load what CLIPSave wrote of such a CLIP: weights, config and tokenizer in one file. The loader's choices win."""
     saved, _ = read(file)
     try:
         config = json.loads(to_text(saved[CONFIG]))
-        tokenizer = LLMTokenizer.from_checkpoint(tokenizer_data=saved).prompts.with_room(max_tokens)
+        tokenizer = LLMTokenizer.from_checkpoint(tokenizer_data=saved).prompts.with_room(max_tokens, eos)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file}: its tokenizer or config cannot be read ({error}); save it again") from error
     weights = {key: value for key, value in saved.items() if key.startswith(WEIGHTS)}
@@ -108,10 +115,11 @@ def load_patcher(
     max_tokens: int,
     weight_dtype: str,
     device: str,
+    eos: bool = False,
     disable_dynamic: bool = False,
 ) -> Any:
     """Load again and return the bare patcher: how ComfyUI makes a second copy (other device, no dynamic VRAM)."""
-    return load_clip(folder, layer, max_tokens, weight_dtype, device, disable_dynamic).patcher
+    return load_clip(folder, layer, max_tokens, weight_dtype, device, eos, disable_dynamic).patcher
 
 
 def clip_target_from_state_dict(state_dict: StateDict, prefix: str = "text_encoders.") -> ClipTarget | None:

@@ -65,6 +65,17 @@ def test_clip_text_encode_equals_the_pure_encoder(clip, llm, prompt):
     assert torch.equal(extra["attention_mask"], mask) and extra["pooled_output"] is None
 
 
+@pytest.mark.parametrize("prompt", [PROMPT, ""])
+def test_as_lumina_t2i_has_it(llm, prompt):
+    clip = load_clip(llm, layer=-1, eos=True)
+    expected, mask = pure(llm, prompt, layer=-1, eos=True, mask_padding=False)
+    for each in (clip, rebuilt(clip)):
+        features, extra = encode(each, prompt)
+        torch.testing.assert_close(features, expected)
+        assert torch.equal(extra["attention_mask"].bool(), mask.bool())
+    assert features.shape[1] == encode(load_clip(llm), prompt)[0].shape[1] + 1
+
+
 def test_escaped_parentheses_are_parentheses(clip, llm):
     assert torch.equal(encode(clip, r"smile \(happy\)")[0], pure(llm, "smile (happy)")[0])
 

@@ -8,6 +8,8 @@ NETWORK = f"{HUB}/Alpha-VLLM/Lumina-Next-SFT/resolve/main/consolidated.00-of-01.
 DIFFUSERS = f"{HUB}/Alpha-VLLM/Lumina-Next-SFT-diffusers"
 VAE = f"{HUB}/stabilityai/sdxl-vae/resolve/main/sdxl_vae.safetensors"
 Z_IMAGE = f"{HUB}/Comfy-Org/z_image_turbo/resolve/main/split_files"
+T2I, LLAMA = f"{HUB}/Alpha-VLLM/Lumina-T2I", f"{HUB}/meta-llama/Llama-2-7b-hf"
+SD_VAE = f"{HUB}/stabilityai/sd-vae-ft-ema-original/resolve/main/vae-ft-ema-560000-ema-pruned.safetensors"
 VAE_LINK = {"3": (VAE, "vae")}
 LINKS = {"1": (NETWORK, "diffusion_models"), **VAE_LINK}
 Z_LINKS = {
@@ -141,6 +143,67 @@ loaded, averaged or could not use.
         ),
         card="1024 LoRA",
         links=LINKS,
+    ),
+    Template(
+        api="official_lumina_t2i",
+        title="Official - Lumina-T2I",
+        note=f"""**Files**, under ComfyUI's models folder:
+
+- diffusion_models/Lumina-T2I: all files of [Lumina-T2I]({T2I}/tree/main)
+- text_encoders/Llama-2-7b-hf: config, tokenizer and weights of [Llama-2-7b-hf]({LLAMA}/tree/main), after its licence
+- vae: [sdxl_vae.safetensors]({VAE})
+
+The 5B Flag-DiT from which Lumina-Next comes, with the settings of its demo: 1024 × 1024, time shift 4, 30 steps of
+*euler*, guidance 4 on three of the four latent channels, and of LLaMA-2 the last layer with an end token.
+
+512 × 2048 and 2048 × 512 are native too. For more put **Scaled RoPE** in front of **Channel Guidance**.
+
+{TESTED}""",
+        columns=(
+            note(width=420),
+            column(
+                Box(
+                    "Text to Image",
+                    "1-13",
+                    PROMPT | SIZE | {"seed": "9.noise_seed", "steps": "10.steps", "cfg": "8.cfg"} | FILES_3,
+                ),
+                width=400,
+            ),
+            picture("14", width=560),
+        ),
+        card="1024 Lumina-T2I",
+        links=VAE_LINK,
+    ),
+    Template(
+        api="official_class_to_image",
+        title="Official - Class to image",
+        note=f"""**Files**, under ComfyUI's models folder:
+
+- diffusion_models/Next-DiT: all files of [Next-DiT]({HUB}/Alpha-VLLM/Next-DiT/tree/main)
+- vae: [vae-ft-ema-560000-ema-pruned.safetensors]({SD_VAE})
+
+The 600M Next-DiT of ImageNet, with the settings of its script: eight classes at 256 × 256, *dopri5*, guidance 4 on
+three of the four latent channels. Each picture of the batch has a class of its own; empty *labels* and choose one from
+the list for all.
+
+The script's other sampler is **Flow SDE Sampler**, with 250 steps.
+
+{TESTED}""",
+        columns=(
+            note("3", width=420),
+            column(
+                Box(
+                    "Class to Image",
+                    "1 2 4-11",
+                    {"pictures": "4.batch_size", "seed": "7.noise_seed", "cfg": "6.cfg"}
+                    | {"model": "1.model_name", "vae": "2.vae_name"},
+                ),
+                width=400,
+            ),
+            picture("12", width=560),
+        ),
+        card="256 ImageNet",
+        links={"2": (SD_VAE, "vae")},
     ),
     Template(
         api="official_z_image_2k",
