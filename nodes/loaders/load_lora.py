@@ -16,7 +16,7 @@ class LoadLora(io.ComfyNode):
             "diffusers, DiffSynth, LyCORIS or the reference code. Says what does not fit, which the stock loader "
             "skips.",
             search_aliases=(
-                "lora, lora loader, load lora, z-image lora, lumina 2 lora, dora, loha, lokr, lycoris, peft, adapter, "
+                "lora, lora loader, load lora, z-image lora, dora, loha, lokr, lycoris, peft, adapter, "
                 "微调, LoRA 加载, LoRA 読み込み"
             ).split(", "),
             inputs=[

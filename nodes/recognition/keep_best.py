@@ -9,7 +9,7 @@ class KeepBest(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
-            node_id="LuminaNextKeepBest",
+            node_id="LuminaNextKeepBestImages",
             display_name="Keep Best",
             category="Lumina-Next/recognition",
             description="Of a batch, keep the images that most likely show a label: best of N for any image model.",

@@ -45,5 +45,5 @@ def test_keep_best_sorts_and_keeps(client):
 
 
 def test_wrong_words_are_errors_that_help(client):
-    run = client.run(with_inputs(in_few_steps(load("best_of_n"), 1), "LuminaNextKeepBest", label="a quokka"))
+    run = client.run(with_inputs(in_few_steps(load("best_of_n"), 1), "LuminaNextKeepBestImages", label="a quokka"))
     assert run.status == "error" and "this model has no label 'a quokka'" in str(run.error)

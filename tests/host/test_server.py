@@ -10,7 +10,8 @@ import pytest
 from lumina_next.tests.support.comfy_server import PACK, ComfyServer
 from lumina_next.tests.support.templates.catalogue import TITLES
 
-NODES = set(json.loads((PACK / "tests/nodes/interface.json").read_text(encoding="utf-8")))
+INTERFACE = json.loads((PACK / "tests/nodes/interface.json").read_text(encoding="utf-8"))
+NODES = set(INTERFACE)
 HEAVY = ("transformers.models", "flash_attn", "diffusers", "torchdiffeq")
 
 
