@@ -62,6 +62,7 @@ class Bench:
 
     def networks(self) -> dict[str, ClassifierNextDiT]:
         """Return ours: the shipped one, and of other stages and norms those whose files are given."""
+        # the last of NETWORKS is not ours, and has no file here
         files = dict(zip(NETWORKS, (self.options.model, self.options.first, self.options.prenorm), strict=False))
         return {name: self.unbound(file) for name, file in files.items() if file and name in self.options.networks}
 

@@ -52,5 +52,5 @@ class ClassifyImage(io.ComfyNode):
     @classmethod
     def execute(cls, classifier, images, language: str, top_k: int, rope: str) -> io.NodeOutput:
         labels, texts, confidences = recognition.classified(classifier, images, language, top_k, rope)
-        tell("\n".join(f"{label}: {value:.0%}" for label, value in zip(labels[:4], confidences, strict=False)))
+        tell("\n".join(f"{label}: {value:.0%}" for label, value in zip(labels[:4], confidences[:4], strict=True)))
         return io.NodeOutput(labels, texts, confidences)

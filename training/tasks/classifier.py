@@ -60,6 +60,7 @@ class ClassifierTask:
         return -(batch.targets.to(device) * log_shares).sum(-1).mean()
 
     def about(self, model: nn.Module) -> dict[str, str]:
+        # without --patches there are none to tell
         return dict(zip(("min_patches", "max_patches"), map(str, self.options.patches), strict=False))
 
     @torch.inference_mode()
