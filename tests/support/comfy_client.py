@@ -133,7 +133,8 @@ class ComfyClient:
             async with self._session.get(f"/history/{prompt_id}") as answer:
                 history = await answer.json()
             if prompt_id in history:
-                return history[prompt_id]["outputs"]
+                # ComfyUI runs a prompt's output nodes in the order of a set of strings: another one in each process.
+                return dict(sorted(history[prompt_id]["outputs"].items(), key=lambda output: node_order(output[0])))
             await asyncio.sleep(0.05)
         raise AssertionError(f"prompt {prompt_id} never reached the history")
 
@@ -144,6 +145,11 @@ class ComfyClient:
         async with self._session.get("/view", params=image) as answer:
             answer.raise_for_status()
             return np.asarray(Image.open(io.BytesIO(await answer.read())).convert("RGB"))
+
+
+def node_order(node: str) -> list[tuple[int, int, str]]:
+    """A key that sorts node ids by number, a subgraph's ("12:3") behind it, and names behind all numbers."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in node.split(":")]
 
 
 def decode_text(message: bytes) -> tuple[str, str] | None:
