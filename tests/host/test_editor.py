@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -33,7 +34,12 @@ NOTES = "app.graph.nodes.filter(node => node.type === 'MarkdownNote').map(node =
 RUN = page.RUN
 APP_WIDGETS, APP_RUN = '[data-testid="linear-widgets"]', '[data-testid="linear-run-button"]'
 PHOTOGRAPHED = {"text_to_image", "regional_prompts", "official_2k"}
-STAND_INS = {"UNETLoader": "StandInZImage", "CLIPTextEncode": "StandInText"}
+STAND_INS = {
+    "UNETLoader": "StandInZImage",
+    "CLIPTextEncode": "StandInText",
+    "CLIPLoader": "StandInClip",
+    "VAELoader": "StandInVae",
+}
 # What a viewer of core's writes into itself once it is drawn, its camera: nothing that the workflow says.
 VIEWS = {"PreviewPointCloud": "viewport_state", "SavePointCloud": "viewport_state", "SaveGLB": "image"}
 ERROR_PANEL = "!!document.querySelector('[data-testid=\"error-overlay-see-errors\"]')"
@@ -139,6 +145,8 @@ def for_stand_ins(prompt: dict, name: str) -> dict:
             inputs["train_size"] = 128
         if node["class_type"] == "VAEDecodeTiled":  # several tiles on the smaller picture too
             inputs |= {"tile_size": 128, "overlap": 32}
+        if node["class_type"] == "ImageScaleToTotalPixels":
+            inputs["megapixels"] = 0.01
         if "z_image" in name and node["class_type"] in STAND_INS:
             node |= {"class_type": STAND_INS[node["class_type"]], "inputs": {}}
     return prompt
@@ -161,6 +169,25 @@ def test_official_workflow_runs_on_stand_ins(official_files, client, name):
     images = client.images(client.run(prompt))
     assert len(images) == (8 if name == "official_class_to_image" else 1)
     assert all(image.shape == (HEIGHT * larger, WIDTH * larger, 3) and image.std() > 1 for image in images)
+
+
+def test_a_lora_trained_on_z_image_opens_in_the_packs_loader(official_files, server, client):
+    """Trained on folders of two sizes, it changes the picture, and its file does the same in another prompt."""
+    prompt = for_stand_ins(api_of("official_z_image_train_lora"), "official_z_image_train_lora")
+    (trained,) = [node for node in prompt.values() if node["class_type"] == "TrainLoraNode"]
+    trained["inputs"] |= {"learning_rate": 0.02, "training_dtype": "fp32", "lora_dtype": "fp32"}
+    prompt["9"]["inputs"]["prefix"] = "loras/opened-again"
+    (after,) = client.images(client.run(prompt))
+    (file,) = (server.base / "output/loras").glob("opened-again_2_steps_*.safetensors")
+    (server.base / "models/loras" / file.name).write_bytes(file.read_bytes())
+    prompt["10"]["inputs"] = {"model": ["1", 0], "lora_name": file.name, "strength": 1.0, "unmatched": "error"}
+    prompt["10"]["class_type"] = "LuminaNextLoadLora"
+    pictures = {}
+    for strength in (0.0, 1.0):
+        prompt["10"]["inputs"]["strength"] = strength
+        (pictures[strength],) = client.images(client.run({k: v for k, v in prompt.items() if k not in "89"}))
+    assert np.abs(pictures[1.0].astype(int) - after).max() <= 2
+    assert np.abs(pictures[0.0].astype(int) - after).mean() > 2
 
 
 @pytest.mark.parametrize("name", ["official_2k", "official_z_image_2k"])

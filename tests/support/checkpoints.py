@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from lumina_next.tests.support import untrained_model, untrained_multiview, untrained_text_encoder
@@ -23,7 +24,11 @@ TEXT_ENCODER = "text_encoders/gemma-2b"
 VAE = "vae/sdxl_vae.safetensors"
 SD_VAE = "vae/vae-ft-ema-560000-ema-pruned.safetensors"
 Z_IMAGE_VAE = "vae/ae.safetensors"
-ONLY_NAMED = ("diffusion_models/z_image_turbo_bf16.safetensors", "text_encoders/qwen_3_4b.safetensors")
+ONLY_NAMED = (
+    "diffusion_models/z_image_turbo_bf16.safetensors",
+    "diffusion_models/z_image_bf16.safetensors",
+    "text_encoders/qwen_3_4b.safetensors",
+)
 """Files that must be in the lists, while stand_in_nodes.py does their work."""
 LORA = "loras/my-lora.safetensors"
 
@@ -43,6 +48,7 @@ def write_official_stand_ins(models: Path) -> None:
     for name in ONLY_NAMED:
         save_file({"stand.in": torch.zeros(1)}, models / name)
     write_lora(models / LORA, "peft", dim=32)
+    write_training_pictures(models.parent / "input/my_style")
 
 
 def reference_weights(
@@ -148,6 +154,14 @@ def write_vae(file: Path, channels: int = 4) -> None:
     )
     _randomise(vae)
     save_file({k: v for k, v in vae.state_dict().items() if not k.startswith("encoder.")}, file)
+
+
+def write_training_pictures(folder: Path) -> None:
+    """Three pictures of two sizes with their captions, as ComfyUI's node for training data reads them."""
+    folder.mkdir(parents=True)
+    for name, size in (("one", (96, 64)), ("two", (96, 64)), ("three", (64, 96))):
+        Image.effect_mandelbrot(size, (-2, -1, 1, 1), 20).convert("RGB").save(folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text(f"{name}, in my_style", encoding="utf-8")
 
 
 def write_lora(file: Path, naming: str, rank: int = 4, dim: int = 64, seed: int = 3) -> None:

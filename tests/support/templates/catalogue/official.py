@@ -29,6 +29,7 @@ Z_DOWNLOADS = f"""**Files**, under ComfyUI's models folder:
 - diffusion_models: [z_image_turbo_bf16.safetensors]({Z_LINKS["1"][0]})
 - text_encoders: [qwen_3_4b.safetensors]({Z_LINKS["2"][0]})
 - vae: [ae.safetensors]({Z_LINKS["3"][0]})"""
+Z_BASE = f"{HUB}/Comfy-Org/z_image/resolve/main/split_files/diffusion_models/z_image_bf16.safetensors"
 Z_FILES = {"model": "1.unet_name", "text encoder": "2.clip_name", "vae": "3.vae_name"}
 FILES_3 = FILES | {"vae": "3.vae_name"}
 PROMPT = {"prompt": "4.text", "negative prompt": "5.text"}
@@ -255,5 +256,43 @@ begin at 1536 × 1536 if 2048 shows doubled things: its makers show it up to tha
         card="2048 4096 Z-Image",
         links=Z_LINKS,
         app=("prompt", "width", "height", "enlarge", "denoise"),
+    ),
+    Template(
+        api="official_z_image_train_lora",
+        title="Official - Train a LoRA for Z-Image",
+        note=f"""**Files**, under ComfyUI's models folder:
+
+- diffusion_models: [z_image_bf16.safetensors]({Z_BASE})
+- text_encoders: [qwen_3_4b.safetensors]({Z_LINKS["2"][0]})
+- vae: [ae.safetensors]({Z_LINKS["3"][0]})
+
+**Your pictures**: 10 to 50 in input/my_style, *cat.png* with its caption in *cat.txt*. Each caption says what is to be
+seen, and the style by a word of its own. Choose the folder after reloading the page.
+
+**Memory**, counted: 15 GiB at one megapixel, 13 at a quarter of it, and what CUDA takes besides: with 16 GB set
+*megapixels* to 0.25. Leave *checkpoint_depth* at 2: at 1, the node's own default, it would take 79 GiB.
+
+The file goes to output/loras; move it to models/loras. It works on Z-Image and on Z-Image-Turbo.
+
+{TESTED}""",
+        columns=(
+            note(width=380),
+            column(
+                Box(
+                    "Model and pictures",
+                    "1-7",
+                    {"folder": "4.folder", "megapixels": "5.megapixels"} | Z_FILES,
+                ),
+                width=270,
+            ),
+            column("8", "9", width=260),
+            column(
+                Box("With the LoRA", "10-16", {"prompt": "12.text", "width": "14.width", "height": "14.height"}),
+                width=260,
+            ),
+            picture("17", width=400),
+        ),
+        card="1024 Z-Image LoRA",
+        links=Z_LINKS | {"1": (Z_BASE, "diffusion_models")},
     ),
 )
