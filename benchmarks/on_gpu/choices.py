@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -18,8 +19,9 @@ from .variants import Variant, variant_of
 VARIANTS = {
     "cuDNN before flash": (Variant(), True),
     "merged products": (Variant(merged=True), False),
-    "fused kernels": (Variant(kernels=True), False),
-    "all three": (Variant(merged=True, kernels=True), True),
+    "fused kernels": (Variant(kernels="own"), False),
+    "core's fused kernels": (Variant(kernels="core"), False),
+    "all but core's": (Variant(merged=True, kernels="own"), True),
 }
 
 
@@ -45,8 +47,10 @@ def chosen(setup: Setup, nets: Networks, size: str, name: str) -> Row:
     grid = nets.grids[size]
     inputs = nets.inputs(grid)
     model = variant_of(nets.ours, variant) if variant != Variant() else nets.ours
-    if variant.kernels and setup.rehearse and setup.device.type == "cpu":
+    if variant.kernels == "own" and setup.rehearse and setup.device.type == "cpu":
         raise RuntimeError("kernels of Triton need a card: on a CPU its interpreter runs them in a test")
+    if variant.kernels == "core" and find_spec("comfy_kitchen") is None:
+        raise RuntimeError("core's kernels need comfy-kitchen: pip install comfy-kitchen")
     calls: Calls = {"as it is": nets.call(inputs), name: partial(ordered, nets.call(inputs, model), cudnn_first)}
     error = error_of(calls[name](), calls["as it is"]())
     seconds = turns(calls, setup.device, setup.budget(1.0))

@@ -1,6 +1,8 @@
 """Networks that compute the same as ours by other means, to be measured before the product takes any of it up."""
 
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -12,13 +14,23 @@ from ...nextdit.layers.attention import Attending
 from ...nextdit.layers.modulation import gated_residual, norm_modulate
 from ...nextdit.layers.rope import rotate
 
+KERNELS = {"own": "kernels", "core": "core_kernels"}
+
 
 @dataclass(frozen=True)
 class Variant:
-    """`merged`: one product for query, key and value, and one for both halves of SwiGLU; `kernels`: fused ones."""
+    """`merged`: one product for query, key and value, and one for both halves of SwiGLU.
+
+    `kernels`: "own" are those of kernels.py, "core" those of ComfyUI, "" are none.
+    """
 
     merged: bool = False
-    kernels: bool = False
+    kernels: str = ""
+
+    @property
+    def fused(self) -> ModuleType:
+        """The module with the fused kernels. Raises ImportError where theirs is not installed."""
+        return import_module(f".{KERNELS[self.kernels]}", __package__)
 
 
 class VariantBlock(nn.Module):
@@ -62,23 +74,17 @@ class VariantBlock(nn.Module):
         heads = self.block.attention.heads
         if not self.variant.kernels or not isinstance(norm, nn.LayerNorm):
             return rotate(heads(norm(x)), rotary)
-        from .kernels import norm_rotate
-
-        return heads(norm_rotate(norm, x, rotary))
+        return heads(self.variant.fused.norm_rotate(norm, x, rotary))
 
     def scaled(self, norm: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
         if not self.variant.kernels or not isinstance(norm, nn.RMSNorm):
             return norm_modulate(norm, x, scale)
-        from .kernels import scaled_norm
-
-        return scaled_norm(norm, x, scale)
+        return self.variant.fused.scaled_norm(norm, x, scale)
 
     def added(self, x: Tensor, gate: Tensor, norm: nn.Module, h: Tensor) -> Tensor:
         if not self.variant.kernels or not isinstance(norm, nn.RMSNorm):
             return gated_residual(x, gate, norm, h)
-        from .kernels import gated_norm
-
-        return gated_norm(norm, x, gate, h)
+        return self.variant.fused.gated_norm(norm, x, gate, h)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         f = self.block.feed_forward

@@ -41,7 +41,7 @@ def interpret() -> None:
 
     model = random_network(SMALL, torch.device("cpu"), torch.float32)
     inputs = make_inputs(SMALL, (3, 4), [5, 2], torch.float32, torch.device("cpu"))
-    other = variants.variant_of(model, variants.Variant(merged=True, kernels=True))
+    other = variants.variant_of(model, variants.Variant(merged=True, kernels="own"))
     call = (inputs.x, inputs.t, inputs.text, inputs.mask)
     torch.testing.assert_close(other(*call), model(*call), atol=1e-4, rtol=1e-4)
 
