@@ -35,8 +35,8 @@ LINES = {
     ("two stages", "resized to 64"): ("the same, resized to 64", "#d97757", "x"),
     ("first stage only", "PI"): ("first stage only, PI", "#3f9d6b", "o"),
     ("first stage only", "plain"): ("first stage only, plain", "#3f9d6b", "s"),
-    ("ViT", "positions interpolated"): ("ViT, positions interpolated", "#2f6fde", "o"),
-    ("ViT", "resized to 64"): ("ViT, resized to 64", "#2f6fde", "x"),
+    ("ViT, 1,600 steps", "positions interpolated"): ("ViT after 1,600 steps, positions interpolated", "#2f6fde", "o"),
+    ("ViT, 1,600 steps", "resized to 64"): ("ViT, resized to 64", "#2f6fde", "x"),
 }
 
 
@@ -67,7 +67,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--cache", type=Path, default=default_cache(), help="what training.data.recognition.prepare wrote")
     add("--model", type=Path, default=CLASSIFIER)
     add("--first", type=Path, help="checkpoint of the first stage, to compare with")
-    add("--prenorm", type=Path, help="checkpoint of the first stage without sandwich norms")
+    add("--short", type=Path, help="checkpoint of a first stage of as many steps as the next two")
+    add("--prenorm", type=Path, help="checkpoint of a first stage without sandwich norms")
     add("--vit", type=Path, help="what benchmarks.recognition.vit trained")
     add("--count", type=int, default=625, help="test pictures")
     add("--fewer", type=int, default=200, help="test pictures of large sizes")

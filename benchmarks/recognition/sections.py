@@ -25,7 +25,7 @@ Answer = Callable[[Tensor], Tensor]
 METHODS = {"plain": "extrapolation", "NTK": "ntk_aware", "PI": "interpolation"}
 SHIPPED = "as shipped"
 """PI, and partition within the checkpoint's bounds."""
-NETWORKS = ("two stages", "first stage only", "pre-norm, first stage only", "ViT")
+NETWORKS = ("two stages", "first stage only", "1,600 steps", "1,600 steps, pre-norm", "ViT, 1,600 steps")
 SQUARES = (48, 64, 96, 128, 192, 256, 384)
 SHAPES = ((32, 128), (128, 32), (64, 128), (128, 64), (64, 256), (256, 64), (96, 384), (384, 96))
 
@@ -63,7 +63,8 @@ class Bench:
     def networks(self) -> dict[str, ClassifierNextDiT]:
         """Return ours: the shipped one, and of other stages and norms those whose files are given."""
         # the last of NETWORKS is not ours, and has no file here
-        files = dict(zip(NETWORKS, (self.options.model, self.options.first, self.options.prenorm), strict=False))
+        given = self.options
+        files = dict(zip(NETWORKS, (given.model, given.first, given.short, given.prenorm), strict=False))
         return {name: self.unbound(file) for name, file in files.items() if file and name in self.options.networks}
 
     def contestants(self) -> list[Contestant]:
@@ -73,13 +74,13 @@ class Bench:
         )
         for name, model in self.networks().items():
             for way, method in METHODS.items():
-                if not name.startswith("pre-norm") or way in ("plain", "PI"):
+                if "pre-norm" not in name or way in ("plain", "PI"):
                     found.append(Contestant(name, way, ours(model, method)))
             found.append(Contestant(name, f"resized to {TRAINED}", resizing(ours(model, "extrapolation"))))
         if self.options.vit and NETWORKS[-1] in self.options.networks:
             vit = load_vit(self.options.vit, self.model.config.classes).to(getattr(torch, self.options.dtype))
-            found.append(Contestant("ViT", "positions interpolated", plain(vit)))
-            found.append(Contestant("ViT", f"resized to {TRAINED}", resizing(plain(vit))))
+            found.append(Contestant(NETWORKS[-1], "positions interpolated", plain(vit)))
+            found.append(Contestant(NETWORKS[-1], f"resized to {TRAINED}", resizing(plain(vit))))
         return found
 
 

@@ -45,7 +45,16 @@ def test_scenes_show_the_whole_object_on_white(cache, size):
 
 def options(cache, tmp_path, **more) -> argparse.Namespace:
     save_model(untrained(), tmp_path / "model.safetensors")
-    told = {"first": None, "prenorm": None, "vit": None, "dtype": "float32", "count": 3, "fewer": 2, "large": 100}
+    told = {
+        "first": None,
+        "short": None,
+        "prenorm": None,
+        "vit": None,
+        "dtype": "float32",
+        "count": 3,
+        "fewer": 2,
+        "large": 100,
+    }
     told["networks"] = sections.NETWORKS
     return argparse.Namespace(cache=cache, model=tmp_path / "model.safetensors", gallery=["twemoji"], **(told | more))
 

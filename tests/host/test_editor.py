@@ -34,11 +34,10 @@ NOTES = "app.graph.nodes.filter(node => node.type === 'MarkdownNote').map(node =
 RUN = page.RUN
 APP_WIDGETS, APP_RUN = '[data-testid="linear-widgets"]', '[data-testid="linear-run-button"]'
 PHOTOGRAPHED = {"text_to_image", "regional_prompts", "official_2k"}
+TEXTS = {"CLIPTextEncode": "StandInText", "CLIPLoader": "StandInClip"}
 STAND_INS = {
-    "UNETLoader": "StandInZImage",
-    "CLIPTextEncode": "StandInText",
-    "CLIPLoader": "StandInClip",
-    "VAELoader": "StandInVae",
+    "z_image": TEXTS | {"UNETLoader": "StandInZImage", "VAELoader": "StandInVae"},
+    "qwen_image": TEXTS | {"UNETLoader": "StandInQwenImage", "VAELoader": "StandInWanVae"},
 }
 # What a viewer of core's writes into itself once it is drawn, its camera: nothing that the workflow says.
 VIEWS = {"PreviewPointCloud": "viewport_state", "SavePointCloud": "viewport_state", "SaveGLB": "image"}
@@ -127,11 +126,13 @@ def test_app_shows_its_form(editor, template):
 
 WIDTH, HEIGHT = 168, 136  # odd numbers of latents
 SIDES = {"official_2k": 2048, "official_z_image_2k": 3072, "official_z_image_4k": 2048, "official_class_to_image": 256}
+SIDES |= {"official_qwen_image": 1328}
 
 
 def for_stand_ins(prompt: dict, name: str) -> dict:
     """A copy of an official workflow's prompt that runs on the stand-ins at once, still above their training size."""
     prompt, side = copy.deepcopy(prompt), SIDES.get(name, 1024)
+    stand_ins = next((nodes for model, nodes in STAND_INS.items() if model in name), {})
     for node in prompt.values():
         inputs = node["inputs"]
         # 30 steps at a full megapixel say no more about the graph than 2 on a smaller picture.
@@ -147,8 +148,8 @@ def for_stand_ins(prompt: dict, name: str) -> dict:
             inputs |= {"tile_size": 128, "overlap": 32}
         if node["class_type"] == "ImageScaleToTotalPixels":
             inputs["megapixels"] = 0.01
-        if "z_image" in name and node["class_type"] in STAND_INS:
-            node |= {"class_type": STAND_INS[node["class_type"]], "inputs": {}}
+        if node["class_type"] in stand_ins:
+            node |= {"class_type": stand_ins[node["class_type"]], "inputs": {}}
     return prompt
 
 

@@ -28,6 +28,9 @@ ONLY_NAMED = (
     "diffusion_models/z_image_turbo_bf16.safetensors",
     "diffusion_models/z_image_bf16.safetensors",
     "text_encoders/qwen_3_4b.safetensors",
+    "diffusion_models/qwen_image_fp8_e4m3fn.safetensors",
+    "text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors",
+    "vae/qwen_image_vae.safetensors",
 )
 """Files that must be in the lists, while stand_in_nodes.py does their work."""
 LORA = "loras/my-lora.safetensors"

@@ -1,10 +1,11 @@
 """A node pack for tests only: ComfyUI tells Z-Image by its released widths, so that no small file can stand in for it.
 
-Its nodes hand out what the loaders and the text node of the Z-Image workflows would: a small random network of core's
-own, and features that fit it.
+Its nodes hand out what the loaders and the text node of the workflows for core's own models would: small random
+networks of core's own, and features that fit them.
 """
 
 import importlib.util
+import sys
 import zlib
 from pathlib import Path
 
@@ -13,15 +14,20 @@ import comfy.utils
 import folder_paths
 import torch
 import torch.nn.functional as F
+from comfy.ldm.wan.vae import WanVAE
+
+
+def beside(name: str):
+    """Return a module of tests/support, which is in no package of the server's."""
+    file = Path(__file__).resolve().with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def core_models():
-    """Return tests/support/core_models.py, which is in no package of the server's."""
-    file = Path(__file__).resolve().with_name("core_models.py")
-    spec = importlib.util.spec_from_file_location("core_models", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return beside("core_models")
 
 
 class StandInZImage:
@@ -36,6 +42,18 @@ class StandInZImage:
         model = models.load_core(models.Z_IMAGE)
         model.cached_patcher_init = (lambda **_: models.load_core(models.Z_IMAGE), ())  # Train LoRA loads it again
         return (model,)
+
+
+class StandInQwenImage:
+    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "load", ("MODEL",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def load(self):
+        families = beside("core_families")
+        return (families.load_family(families.CASES["Qwen-Image"]),)
 
 
 def conditioning(text: str) -> list:
@@ -92,7 +110,28 @@ class StandInVae:
         return (vae,)
 
 
+def drawn(x: torch.Tensor) -> torch.Tensor:
+    """Random numbers for a matrix or kernel, anything else as it is."""
+    return torch.randn_like(x) / x[0].numel() ** 0.5 if x.ndim > 3 and x[0].numel() > 1 else x
+
+
+class StandInWanVae:
+    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "load", ("VAE",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def load(self):
+        torch.manual_seed(0)
+        vae = WanVAE(dim=16, z_dim=16, attn_scales=[], temperal_downsample=[False, True, True])
+        weights = {name: drawn(x) for name, x in vae.state_dict().items()}  # an untrained one paints everything grey
+        return (comfy.sd.VAE(sd=weights),)
+
+
 NODE_CLASS_MAPPINGS = {
+    "StandInQwenImage": StandInQwenImage,
+    "StandInWanVae": StandInWanVae,
     "StandInZImage": StandInZImage,
     "StandInText": StandInText,
     "StandInClip": StandInClip,

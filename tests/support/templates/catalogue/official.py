@@ -30,6 +30,12 @@ Z_DOWNLOADS = f"""**Files**, under ComfyUI's models folder:
 - text_encoders: [qwen_3_4b.safetensors]({Z_LINKS["2"][0]})
 - vae: [ae.safetensors]({Z_LINKS["3"][0]})"""
 Z_BASE = f"{HUB}/Comfy-Org/z_image/resolve/main/split_files/diffusion_models/z_image_bf16.safetensors"
+QWEN = f"{HUB}/Comfy-Org/Qwen-Image_ComfyUI/resolve/main/split_files"
+QWEN_LINKS = {
+    "1": (f"{QWEN}/diffusion_models/qwen_image_fp8_e4m3fn.safetensors", "diffusion_models"),
+    "2": (f"{QWEN}/text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors", "text_encoders"),
+    "3": (f"{QWEN}/vae/qwen_image_vae.safetensors", "vae"),
+}
 Z_FILES = {"model": "1.unet_name", "text encoder": "2.clip_name", "vae": "3.vae_name"}
 FILES_3 = FILES | {"vae": "3.vae_name"}
 PROMPT = {"prompt": "4.text", "negative prompt": "5.text"}
@@ -294,5 +300,35 @@ The file goes to output/loras; move it to models/loras. It works on Z-Image and 
         ),
         card="1024 Z-Image LoRA",
         links=Z_LINKS | {"1": (Z_BASE, "diffusion_models")},
+    ),
+    Template(
+        api="official_qwen_image",
+        title="Official - Qwen-Image at twice its size",
+        note=f"""**Files**, under ComfyUI's models folder:
+
+- diffusion_models: [qwen_image_fp8_e4m3fn.safetensors]({QWEN_LINKS["1"][0]})
+- text_encoders: [qwen_2.5_vl_7b_fp8_scaled.safetensors]({QWEN_LINKS["2"][0]})
+- vae: [qwen_image_vae.safetensors]({QWEN_LINKS["3"][0]})
+
+The first pass composes at 1328, where Qwen-Image is at home, the second one draws the detail at 2656. **Scaled RoPE**
+stretches the positions in the second pass, so that it sees one large picture and not four; decoding in tiles keeps its
+memory small.
+
+Krea 2 takes the same graph with its own files, 2048 × 2048 first. Qwen-Image 2.1 is at home up to 2048: begin there,
+and set *train_size* to 2048.
+
+{TESTED}""",
+        columns=(
+            note(Box("Model and prompt", "1-5 7", PROMPT | Z_FILES | {"shift": "7.shift"}), width=400),
+            column(Box("First pass", "6 8", SIZE | together(8)), "10", width=280),
+            column(
+                Box("Second pass", "9 11 12", {"enlarge": "9.scale_by"} | together(11) | {"denoise": "11.denoise"}),
+                width=280,
+            ),
+            picture("13", width=560),
+        ),
+        card="1328 2656 Qwen-Image",
+        links=QWEN_LINKS,
+        app=("prompt", "width", "height", "enlarge", "denoise"),
     ),
 )
