@@ -81,6 +81,14 @@ def test_batches_of_many_sizes_fill_one_length_each(cache):
     assert min(ratios) < 0.35 and max(ratios) > 2.8
 
 
+def test_no_picture_is_larger_than_the_checkpoint_will_take(cache):
+    batches = LabelledBatches(EmojiSource(cache), 8, 8, 64, seed=0, any_size=True, most=256)
+    found = [grid for seed in range(20) for grid in batches.grids(random.Random(seed))]
+    assert max(rows * columns for rows, columns in found) == 256
+    with pytest.raises(ValueError, match="pictures of 32 patches or fewer are too small to train on: allow 64"):
+        LabelledBatches(EmojiSource(cache), 8, 8, 64, seed=0, any_size=True, most=32)
+
+
 def test_two_stages_learn_are_saved_and_go_on(cache, tmp_path):
     arguments = ["--cache", str(cache), "--count", "8", "--warmup", "2", "--no-compile", "--rate", "2e-3"]
     options = classifier.parse([*arguments, "--run", str(tmp_path / "a"), "--steps", "16", "--styles", "twemoji"])

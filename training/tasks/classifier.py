@@ -101,7 +101,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--side", type=int, default=8, help="patches per side in the first stage")
     add("--count", type=int, default=128, help="pictures of a batch in the first stage; its patches in the second")
     add("--sandwich", action=argparse.BooleanOptionalAction, default=True, help="norms after the sub-layers too")
-    add("--patches", nargs=2, type=int, default=(), metavar=("LEAST", "MOST"), help="of a picture, in the checkpoint")
+    add(
+        "--patches",
+        nargs=2,
+        type=int,
+        default=(),
+        metavar=("LEAST", "MOST"),
+        help="of a picture; none larger is trained on",
+    )
     add("--rope", choices=UNTIMED, help="how RoPE is scaled in larger pictures; default: interpolation, or the model's")
     return stage.parse_args(arguments)
 
@@ -132,7 +139,8 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
     source = make_source(options)
     model = make_model(options, source)
     patch = model.config.patch_size
-    batches = LabelledBatches(source, patch, options.side, options.count, options.seed, options.any_size)
+    most = {"most": options.patches[1]} if options.patches else {}
+    batches = LabelledBatches(source, patch, options.side, options.count, options.seed, options.any_size, **most)
     attend = folded_attention if options.device == "cpu" else default_attend
     return start(model, ClassifierTask(source, options, attend=attend), batches, options)
 

@@ -39,10 +39,20 @@ class LabelledBatches:
     """Draws batches; the same for a seed and a step.
 
     `side` is that of squares in patches, of which `count` make a batch; with `any_size` pictures are of many sizes and
-    shapes instead, `count·side²` patches together. Raises ImportError where timm is not installed.
+    shapes instead, `count·side²` patches together, none of more than `most`. Raises ImportError without timm, and
+    ValueError where `most` allows no batch.
     """
 
-    def __init__(self, source: Source, patch: int, side: int, count: int, seed: int, any_size: bool = False):
+    def __init__(
+        self,
+        source: Source,
+        patch: int,
+        side: int,
+        count: int,
+        seed: int,
+        any_size: bool = False,
+        most: int = max(LENGTHS),
+    ):
         try:
             from timm.data.auto_augment import rand_augment_transform
             from timm.data.mixup import Mixup
@@ -51,6 +61,9 @@ class LabelledBatches:
             raise ImportError("timm augments the pictures: pip install timm") from error
         self.source, self.patch, self.side, self.count, self.seed = source, patch, side, count, seed
         self.any_size = any_size
+        self.lengths = {length: often for length, often in LENGTHS.items() if length <= most}
+        if not self.lengths:
+            raise ValueError(f"pictures of {most} patches or fewer are too small to train on: allow {min(LENGTHS)}")
         self.augment = rand_augment_transform("rand-m7-mstd0.5-inc1", {"img_mean": (255, 255, 255)})
         self.erase = RandomErasing(0.15, mode="const", max_area=0.2, device="cpu")
         self.mix = Mixup(
@@ -75,7 +88,7 @@ class LabelledBatches:
         """Return the grids of a batch: all the same square, or of any shape, the longest of a length of LENGTHS."""
         if not self.any_size:
             return [(self.side, self.side)] * self.count
-        length = chance.choices(list(LENGTHS), list(LENGTHS.values()))[0]
+        length = chance.choices(list(self.lengths), list(self.lengths.values()))[0]
         count = max(4, round(self.count * self.side**2 / length))
         longest = (1 << (length.bit_length() - 1) // 2, 1 << length.bit_length() // 2)
         longest = (longest[0], length // longest[0])
