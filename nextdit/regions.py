@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .layers.tokens import masked_mean
-from .span import Span
+from .region_areas import Area, areas_of
+from .span import NEVER, Span
 
 Cross = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 """Attention to the text, as `Call.cross` takes it: the arguments and result of an `Attend`."""
@@ -40,15 +41,19 @@ class Region:
 class Regions:
     """A global prompt and regions, whose texts follow one another in one sequence, the global prompt's first.
 
-    `summed` selects the maths of the reference's compositional demo (its row and column mix-up aside): regions are
-    hard, overlaps add up, and the global prompt acts through the pooled feature only.
+    `areas` says when each is a picture of its own (`areas_at`), for whoever makes the calls. `summed` selects the maths
+    of the reference's compositional demo (its row and column mix-up aside): regions are hard, overlaps add up, and the
+    global prompt acts through the pooled feature only.
     """
 
     global_tokens: int
     regions: tuple[Region, ...]
     summed: bool = False
+    areas: Span = NEVER
 
     def __post_init__(self):
+        if self.summed and self.areas.end > 0.0:
+            raise ValueError("the reference's maths has no areas: leave them out, or take the other maths")
         if self.summed and any(region.global_weight for region in self.regions):
             raise ValueError(
                 "the reference's maths lets no image token attend to the global prompt; set every global_weight to 0"
@@ -85,6 +90,10 @@ class Regions:
         kept = [1.0 - region.global_weight for region in self.regions]
         heard = torch.stack([covered[:, i] * part for i, part in enumerate(kept)], dim=1)
         return torch.cat([1.0 - heard.sum(dim=1, keepdim=True), heard], dim=1)
+
+    def areas_at(self, masks: Tensor, t: Tensor, patch_size: int) -> list[Area | None]:
+        """Return the areas of the global prompt and of each region, for masks and t as `weights` takes them."""
+        return areas_of(self.weights(masks, t, 1).unflatten(2, masks.shape[-2:]), patch_size)
 
     def cross(self, weights: Tensor, attend: Cross) -> Cross:
         """Return the attention to the texts under weights (B, 1 + R, N): that of each, weighted token by token."""

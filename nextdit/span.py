@@ -33,3 +33,6 @@ class Span:
         """Tell whether a time lies within, or of a batch (B,) which do."""
         after_start = t + ROUNDING >= self.start
         return after_start if self.end == 1.0 else after_start & (t + ROUNDING < self.end)
+
+
+NEVER = Span(0.0, 0.0)

@@ -4,6 +4,7 @@ from ..adapter.host.schema import ADVANCED, schema
 from ..adapter.patches import regions
 
 MATHS = ["normalised", "reference"]
+AREAS_UNTIL = 0.3  # of new nodes, measured in docs/regions.md
 
 
 class RegionalPrompt(io.ComfyNode):
@@ -14,7 +15,8 @@ class RegionalPrompt(io.ComfyNode):
             display_name="Regional Prompt",
             category="Lumina-Next/conditioning",
             description="Adds a prompt that only a part of the picture attends to, in one pass of the model: the parts "
-            "still see each other. Chain one node a region. Only Lumina-Next models take it; others say so.",
+            "still see each other. Chain one node a region. For Lumina-Next, Z-Image, Lumina-Image-2.0, Qwen-Image, "
+            "Krea 2, FLUX and Chroma; other models say that they cannot.",
             search_aliases=(
                 "area prompt, regional, region, regions, area conditioning, prompt by area, "
                 "attention couple, attention mask, compositional, composition, multiple prompts, "
@@ -79,12 +81,26 @@ class RegionalPrompt(io.ComfyNode):
                     **ADVANCED,
                     tooltip="normalised: overlaps share, uncovered places follow the global prompt. reference: as in "
                     "the official compositional demo, with hard edges, overlaps that add up, and no attention to the "
-                    "global prompt.",
+                    "global prompt; for Lumina-Next only, and without areas_until.",
+                ),
+                io.Float.Input(
+                    "areas_until",
+                    default=AREAS_UNTIL,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,  # workflows from before it run as they did
+                    tooltip="Until this fraction of the sampling each region is drawn as a picture of its own, which "
+                    "puts things in their places; after it, attention makes them one picture. 0: attention only. The "
+                    "last node of a chain decides for all.",
                 ),
             ],
             outputs=[io.Conditioning.Output(tooltip="For the sampler, or for the next Regional Prompt.")],
         )
 
     @classmethod
-    def execute(cls, conditioning, region, maths: str, mask=None, **settings: float) -> io.NodeOutput:
-        return io.NodeOutput(regions.add_region(conditioning, region, mask, maths == "reference", **settings))
+    def execute(
+        cls, conditioning, region, maths: str, mask=None, areas_until: float = 0.0, **settings: float
+    ) -> io.NodeOutput:
+        summed = maths == "reference"
+        return io.NodeOutput(regions.add_region(conditioning, region, mask, summed, areas_until, **settings))

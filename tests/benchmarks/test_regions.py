@@ -21,7 +21,7 @@ def test_cells_and_masks_name_the_same_places(layout):
 def test_one_command_writes_tables_and_grids(tmp_path):
     untrained_model.write(tmp_path / "model.safetensors")
     page = tmp_path / "page.md"
-    marks = "".join(f"<!-- table: {x} -->\nold\n<!-- end -->\n" for x in ("settings", "side by side", "2×2"))
+    marks = "".join(f"<!-- table: {x} -->\nold\n<!-- end -->\n" for x in ("settings", "side by side", "2×2", "seams"))
     page.write_text(f"before\n\n{marks}\nafter\n", "utf-8")
     regions.main(
         ["--model", str(tmp_path / "model.safetensors"), "--steps", "1", "--pictures", "2"]

@@ -128,6 +128,19 @@ def editing(key: str, what: str, make_edit: Callable[[Place, Any], Edit], networ
 
     make_edit(the image's place, request's value) returns the edit; `what` names the node in errors.
     """
+
+    def make_override(place: Place, request: EditRequest, previous: Callable) -> Callable:
+        return _override(make_edit(place, request.value), request, previous, LayerNumbers(network, family))
+
+    return overriding(key, what, make_override, network, family)
+
+
+MakeOverride = Callable[[Place, EditRequest, Callable], Callable]
+"""make_override(the image's place, the request, the override that has been there) → override."""
+
+
+def overriding(key: str, what: str, make_override: MakeOverride, network: nn.Module, family: CoreFamily):
+    """Return a DIFFUSION_MODEL wrapper that overrides attention in calls with a request."""
     names = _names_by_place(network)
 
     def wrapper(executor, x, *args, **kwargs):
@@ -141,8 +154,7 @@ def editing(key: str, what: str, make_edit: Callable[[Place, Any], Edit], networ
         place = Place(family.sequence.image(x, network, conds), before, what)
         options = dict(conds["transformer_options"])
         previous = options.get(OVERRIDE) or default_attention(network, family, conds)
-        edit = make_edit(place, request.value)
-        options[OVERRIDE] = _override(edit, request, previous, LayerNumbers(network, family))
+        options[OVERRIDE] = make_override(place, request, previous)
         # a wrapper further in may skip the network (EasyCache)
         request.sent = executor.idx + 1 == len(executor.wrappers)
         if "transformer_options" in given:
@@ -218,10 +230,20 @@ class Preferred:
         self.layers = [_preferred(layer) for layer in network.layers]
 
     def __call__(self, func, *args, **kwargs):
-        options = kwargs["transformer_options"]
+        return (self.of(kwargs["transformer_options"]) or func)(*args, **kwargs)
+
+    def of(self, options: dict) -> Callable | None:
+        """Return what the layer that attends now prefers; asked once a layer, in the layers' order."""
         main = options.get("block_type") == "double"
-        preferred = self.layers[options["block_index"]] if main else next(self.refiners, None)
-        return (preferred or func)(*args, **kwargs)
+        return self.layers[options["block_index"]] if main else next(self.refiners, None)
+
+
+def for_one_layer(previous: Callable, options: dict) -> Callable:
+    """Return an override that a layer may call several times, of one that it may call once."""
+    if not isinstance(previous, Preferred):
+        return previous
+    preferred = previous.of(options)
+    return lambda func, *args, **kwargs: (preferred or func)(*args, **kwargs)
 
 
 def _preferred(layer: nn.Module) -> Callable | None:

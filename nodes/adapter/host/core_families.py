@@ -4,7 +4,7 @@ Nothing is taken from a network that is not in this table: one whose sequence is
 tokens without an error. Widths and base of the axes are read from the embedder. Sizes are in nextdit/train_size.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ class CoreFamily:
     `networks` are the classes' full names, with `subclasses` theirs too; `embedder` is where the position embedding is,
     `axes` what its axes count, `native` the key of NATIVE for a unet_config. `stacks` are the layers that attend over
     the sequence, in order: what they say as block_type, and the network's attribute. `closed` says why attention cannot
-    be reached, where it cannot; `text_apart` that layers attend to the text by a second attention.
+    be reached, where it cannot; `text_apart` that layers attend to the text by a second attention. `text_calls` are
+    which of the calls without block_type are among the text's tokens.
     """
 
     name: str
@@ -39,6 +40,7 @@ class CoreFamily:
     closed: str = ""
     text_apart: bool = False
     subclasses: bool = False
+    text_calls: Callable[[nn.Module], range] = lambda network: range(0)
 
     def fits(self, network: nn.Module) -> bool:
         """Tell whether a network is of this family."""
@@ -49,6 +51,11 @@ class CoreFamily:
         axes = getattr(params, "axes_dim", self.axes)
         # LongCat-Image is core's Flux too, but counts its text on the rows and columns
         return len(axes) == len(self.axes) and not {1, 2} & {*getattr(params, "txt_ids_dims", ())}
+
+    @property
+    def regions_closed(self) -> str:
+        """Why its texts cannot be heard region by region, "" where they can."""
+        return self.closed or ("it attends to the text apart from the picture" if self.text_apart else "")
 
     def layers(self, network: nn.Module) -> int:
         """Return how many layers attend over the sequence."""
@@ -72,6 +79,15 @@ def _next_dit(config: Mapping[str, Any]) -> str | None:
     return None  # Z-Image in pixel space, and what a newer ComfyUI may load by the same class
 
 
+def _refiner(network: Any) -> range:
+    return range(len(network.context_refiner))
+
+
+def _text_fusion(network: Any) -> range:
+    first = len(network.txtfusion.layerwise_blocks)  # which attend over the text encoder's layers
+    return range(first, first + len(network.txtfusion.refiner_blocks))
+
+
 def _kandinsky(config: Mapping[str, Any]) -> str | None:
     return "kandinsky_image" if config.get("model_dim") == 2560 else None
 
@@ -91,6 +107,7 @@ FAMILIES = (
         _next_dit,
         (("double", "layers"),),
         subclasses=True,  # Z-Image in pixel space
+        text_calls=_refiner,
     ),
     CoreFamily(
         "FLUX.1",
@@ -136,6 +153,7 @@ FAMILIES = (
         Joint(references="ref_latents", frames_apart=True),
         lambda config: "krea_2",
         (("single", "blocks"),),
+        text_calls=_text_fusion,
     ),
     CoreFamily(
         "OmniGen2",
@@ -187,6 +205,12 @@ FAMILIES = (
         text_apart=True,
     ),
 )
+
+
+def listed(families: Iterable[CoreFamily]) -> str:
+    """Return the families' names in one phrase."""
+    names = [family.name.replace(" and ", ", ") for family in families]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def family_of(network: nn.Module) -> CoreFamily | None:

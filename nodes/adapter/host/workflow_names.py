@@ -40,6 +40,7 @@ TITLES = {
     "official_z_image_4k": "Official - Z-Image 2K to 4K",
     "official_qwen_image": "Official - Qwen-Image at twice its size",
     "official_z_image_train_lora": "Official - Train a LoRA for Z-Image",
+    "official_z_image_regions": "Official - Z-Image regions",
     "outpaint": "Edit - Outpaint",
     "panorama": "Larger - Panorama",
     "point_variation": "Points - Variation",

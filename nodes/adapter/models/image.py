@@ -15,6 +15,7 @@ class Network(OwnNetwork, NextDiT):
     """NextDiT in ComfyUI. Regional prompts come as conds."""
 
     family = FAMILY
+    takes_regions = True
 
     def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
         t, call = flow_time(timesteps), self.call_for(x, transformer_options, kwargs)

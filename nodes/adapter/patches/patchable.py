@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..host.core_families import FAMILIES, CoreFamily, family_of
+from ..host.core_families import FAMILIES, CoreFamily, family_of, listed
 from ..models.network import OwnNetwork
 
 
@@ -15,8 +15,7 @@ def network_of(model, node: str, attention: bool = False) -> nn.Module:
     network = model.get_model_object("diffusion_model")
     if family_of(network) or (isinstance(network, OwnNetwork) and network.family.pictures):
         return network
-    known = [family.name.replace(" and ", ", ") for family in FAMILIES if not (attention and family.closed)]
-    names = f"{', '.join(known[:-1])} and {known[-1]}"
+    names = listed(family for family in FAMILIES if not (attention and family.closed))
     raise ValueError(
         f"{node} works with Lumina-Next models and, of ComfyUI's own, with {names}, but got a "
         f"{type(model.model).__name__} model; connect one of those, or remove the node"

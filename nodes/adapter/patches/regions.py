@@ -1,76 +1,34 @@
-"""Regional prompts inside CONDITIONING: collected by the node, turned into arguments of our network at each run.
+"""The node that adds regional prompts, and what our own network makes of them in each run."""
 
-They travel as a cond among the conditioning's `model_conds`, which ComfyUI hands to any model. Ours replaces it by what
-its network takes; in front of any other model it stays, and raises: so no model leaves regions out in silence.
-"""
-
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import comfy.conds
 import comfy.utils
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ....nextdit.call import Call
 from ....nextdit.regions import Region, Regions
+from ....nextdit.span import NEVER
 from ..host.time import time_span
 from ..models.conditioning import text_conds
+from .region_calls import CONTROL, with_control
+from .region_prompts import KEY, LOST, MASKS, RegionalPrompt, RegionalPrompts, area_mask, timed_region
 
-KEY, MASKS = "lumina_next_regions", "lumina_next_region_masks"
+__all__ = ["KEY", "MASKS", "add_region", "area_mask", "regional_call", "regional_conds"]
+
 CARRIED = {"attention_mask", "pooled_output"}  # by a text encoder, not by settings
 STOCK = {"mask", "mask_strength", "set_area_to_bounds", "area", "strength", "start_percent", "end_percent"}
 
 
-@dataclass(frozen=True)
-class RegionalPrompt:
-    """One region as the node is given it: text, masks that multiply, an area, settings in ComfyUI's terms."""
-
-    features: Tensor  # (B, L, D)
-    text_mask: Tensor | None  # (B, L)
-    masks: tuple[Tensor, ...] = ()  # (B or 1, height, width) each, of any size
-    area: tuple | None = None
-    strength: float = 1.0
-    global_weight: float = 0.0
-    start_percent: float = 0.0
-    end_percent: float = 1.0
-
-    def place(self, latent: Tensor) -> Tensor:
-        """Return where the region is on a latent (B, C, H, W), (B or 1, H, W) in [0, 1]."""
-        height, width = latent.shape[-2:]
-        place = area_mask(self.area, height, width) if self.area else torch.ones(1, height, width)
-        for mask in self.masks:
-            mask = F.interpolate(mask.float().cpu().unsqueeze(1), (height, width), mode="area").squeeze(1)
-            rows = max(len(mask), len(place))
-            place = comfy.utils.repeat_to_batch_size(place, rows) * comfy.utils.repeat_to_batch_size(mask, rows)
-        return place.clamp(0.0, 1.0)
-
-
-class RegionalPrompts(comfy.conds.CONDConstant):
-    """What the node leaves in `model_conds`; using it as it is means that the model knows nothing of regions."""
-
-    def __init__(self, cond: tuple[RegionalPrompt, ...], summed: bool, features: Tensor):
-        super().__init__(cond)
-        self.summed = summed
-        self.had_text = bool(features.any())  # of the global prompt
-
-    def zeroed(self, features: Tensor) -> bool:
-        """Tell whether Conditioning (Zero Out) has come after the regions, which are to be silent with the rest."""
-        return self.had_text and not features.any()
-
-    def process_cond(self, batch_size, **kwargs):
-        raise ValueError(
-            "this conditioning has regional prompts, which only Lumina-Next models read, and the model being sampled "
-            "is another one; use ComfyUI's Conditioning (Set Mask) and Conditioning (Combine) with it, or remove the "
-            "Regional Prompt node"
-        )
-
-
-def add_region(conditioning: list, region: list, mask: Tensor | None, summed: bool, **settings: float) -> list:
+def add_region(
+    conditioning: list, region: list, mask: Tensor | None, summed: bool, areas_until: float = 0.0, **settings: float
+) -> list:
     """Return a CONDITIONING with a region added to each of its entries, after those that it has.
 
     Each entry of `region` becomes one; what stock nodes set on it (mask, area, strength, timestep range) counts too.
-    `settings` are strength, global_weight, start_percent and end_percent. Raises ValueError for settings out of range,
+    `settings` are strength, global_weight, start_percent and end_percent; of several areas_until the last counts.
+    Raises ValueError for settings out of range,
     a region that carries what a region cannot have, and regions of both maths in one conditioning.
     """
     new = tuple(_region(features, options, mask, summed, **settings) for features, options in region)
@@ -80,13 +38,16 @@ def add_region(conditioning: list, region: list, mask: Tensor | None, summed: bo
         before = conds.get(KEY)
         if before is not None and before.summed != summed:
             raise ValueError("the regions of one conditioning need the same maths: set it alike on all of their nodes")
-        prompts = RegionalPrompts((() if before is None else before.cond) + new, summed, features)
-        out.append([features, options | {"model_conds": conds | {KEY: prompts}}])
+        had_text = bool(features.any())
+        regions = (() if before is None else before.cond) + new
+        prompts = RegionalPrompts(regions, summed, had_text, 0.0 if summed else areas_until)
+        out.append([features, with_control(options | {"model_conds": conds | {KEY: prompts}})])
     return out
 
 
 def _region(features: Tensor, options: dict, mask, summed: bool, strength, global_weight, start_percent, end_percent):
-    other = sorted(set(options) - CARRIED - STOCK)
+    ours = {"control"} if options.get("control") is CONTROL else set()  # of a region that has regions itself
+    other = sorted(set(options) - CARRIED - STOCK - ours)
     if other:
         raise ValueError(
             f"a region cannot have {', '.join(other)} of its own, since all regions share one pass of the model; set "
@@ -112,18 +73,8 @@ def _region(features: Tensor, options: dict, mask, summed: bool, strength, globa
         global_weight,
         start,
         end,
+        options.get("pooled_output"),
     )
-
-
-def area_mask(area: tuple, height: int, width: int) -> Tensor:
-    """Return a stock node's area, (height, width, y, x) or ("percentage", …), as a mask (1, height, width)."""
-    if area[0] == "percentage":
-        sizes = (height, width, height, width)
-        area = tuple(round(part * size) for part, size in zip(area[1:], sizes, strict=True))
-    rows, columns, y, x = area
-    mask = torch.zeros(1, height, width)
-    mask[:, y : y + max(1, rows), x : x + max(1, columns)] = 1.0
-    return mask
 
 
 def regional_conds(
@@ -144,20 +95,22 @@ def regional_conds(
     places = [prompt.place(latent) for prompt in prompts.cond]
     rows = max(len(place) for place in places)
     masks = torch.stack([comfy.utils.repeat_to_batch_size(place, rows) for place in places], dim=1)
-    regions = Regions(features.shape[1], tuple(_timed(prompt, sampling) for prompt in prompts.cond), prompts.summed)
+    timed = tuple(timed_region(prompt, sampling) for prompt in prompts.cond)
+    areas = time_span(sampling, 0.0, prompts.areas_until) if prompts.areas_until else NEVER
+    regions = Regions(features.shape[1], timed, prompts.summed, areas)
     conds = text_conds(join("c_crossattn"), join("attention_mask"))
     placed = comfy.conds.CONDNoiseShape(masks.to(device))
     return conds | {KEY: comfy.conds.CONDConstant(regions), MASKS: placed}
 
 
-def _timed(prompt: RegionalPrompt, sampling) -> Region:
-    span = time_span(sampling, prompt.start_percent, prompt.end_percent)
-    return Region(prompt.features.shape[1], prompt.strength, prompt.global_weight, span)
-
-
 def regional_call(
     call: Call, regions: Regions, masks: Tensor, text: Tensor, text_mask: Tensor | None, t: Tensor, patch_size: int
 ) -> Call:
-    """Return a call in which each region's tokens attend to its own text; the global prompt modulates the layers."""
+    """Return a call in which each region's tokens attend to its own text; the global prompt modulates the layers.
+
+    Raises ValueError for regions that are still to be areas, which takes a call each.
+    """
+    if regions.areas != NEVER:
+        raise ValueError(LOST)
     cross = regions.cross(regions.weights(masks, t, patch_size), call.attend)
     return replace(call, cross=cross, pooled=regions.pooled(text, text_mask))

@@ -1,5 +1,7 @@
 """Regional prompts through ComfyUI's own sampling: what reaches the network, what combines, what is refused."""
 
+from dataclasses import replace
+
 import comfy.sample
 import comfy.sd
 import pytest
@@ -9,12 +11,13 @@ from comfy.patcher_extension import WrappersMP
 
 from lumina_next.nextdit.call import Call
 from lumina_next.nextdit.layers.attend import sdpa
+from lumina_next.nextdit.models.flag import FlagDiT
 from lumina_next.nextdit.regions import Region, Regions
 from lumina_next.nextdit.span import Span
 from lumina_next.nodes.adapter.patches.regions import KEY, MASKS, area_mask
 from lumina_next.nodes.conditioning.regional_prompt import RegionalPrompt
-from lumina_next.tests.support.core_models import CORE
-from lumina_next.tests.support.patch_models import load, load_own, prompt, sample, spied
+from lumina_next.tests.support.patch_models import load_own, prompt, sample, spied
+from lumina_next.tests.support.untrained_classes import T2I
 
 SETTINGS = {"strength": 1.0, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
 
@@ -247,10 +250,9 @@ def test_a_second_pass_at_another_size_fits_the_same_regions_to_its_latent():
     assert not torch.allclose(second, sample(model, **again), atol=1e-2)
 
 
-@pytest.mark.parametrize("kind", CORE)
-def test_other_models_refuse_them(kind):
-    with pytest.raises(ValueError, match="only Lumina-Next models read"):
-        sample(load(kind), positive=two_regions())
+def test_other_models_refuse_them():
+    with pytest.raises(ValueError, match="Lumina-Next's text-to-image models and.*Z-Image.* is a LuminaT2I;"):
+        sample(load_own(replace(T2I, text_dim=20), network=FlagDiT), positive=two_regions())
 
 
 def test_what_a_region_cannot_be_is_refused():

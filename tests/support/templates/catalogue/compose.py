@@ -30,6 +30,7 @@ Mask** makes the halves; painted masks do as well. Open the box *Two Regions* to
                         "soft edge": "8.feather 11.feather",
                         "strength": "9.strength 12.strength",
                         "global weight": "9.global_weight 12.global_weight",
+                        "areas until": "9.areas_until 12.areas_until",
                     },
                 ),
                 width=320,

@@ -1,0 +1,139 @@
+"""Regional prompts as they travel inside CONDITIONING, to whatever model samples it.
+
+They are a cond among its `model_conds`. Ours replaces it by what its network takes; for core's it stays as it is, until
+the wrapper of region_calls.py takes it. What nobody takes raises: so no model leaves regions out in silence.
+"""
+
+from dataclasses import dataclass, replace
+
+import comfy.conds
+import comfy.utils
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ....nextdit.regions import Region, Regions
+from ....nextdit.span import NEVER
+from ..host.time import time_span
+
+KEY, MASKS = "lumina_next_regions", "lumina_next_region_masks"
+LOST = (
+    "the regional prompts of this conditioning were lost on their way to the model, since another node has replaced "
+    "the conditioning's control; put that node in front of the Regional Prompt nodes"
+)
+
+
+@dataclass(frozen=True)
+class RegionalPrompt:
+    """One region as the node is given it: text, masks that multiply, an area, settings in ComfyUI's terms."""
+
+    features: Tensor  # (B, L, D)
+    text_mask: Tensor | None  # (B, L)
+    masks: tuple[Tensor, ...] = ()  # (B or 1, height, width) each, of any size
+    area: tuple | None = None
+    strength: float = 1.0
+    global_weight: float = 0.0
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    pooled: Tensor | None = None  # (B, D), of models that have one beside the features
+
+    def place(self, latent: Tensor) -> Tensor:
+        """Return where the region is on a latent (B, C, H, W), (B or 1, H, W) in [0, 1]."""
+        height, width = latent.shape[-2:]
+        place = area_mask(self.area, height, width) if self.area else torch.ones(1, height, width)
+        for mask in self.masks:
+            mask = F.interpolate(mask.float().cpu().unsqueeze(1), (height, width), mode="area").squeeze(1)
+            rows = max(len(mask), len(place))
+            place = comfy.utils.repeat_to_batch_size(place, rows) * comfy.utils.repeat_to_batch_size(mask, rows)
+        return place.clamp(0.0, 1.0)
+
+
+class RegionalPrompts(comfy.conds.CONDConstant):
+    """What the node leaves in `model_conds`: the regions, and until which part of the sampling they are areas."""
+
+    def __init__(self, cond: tuple[RegionalPrompt, ...], summed: bool, had_text: bool, areas_until: float = 0.0):
+        super().__init__(cond)
+        self.summed, self.areas_until = summed, areas_until
+        self.had_text = had_text  # the global prompt, before Conditioning (Zero Out)
+        self.asked = AskedRegions(cond, summed, had_text, areas_until)
+
+    def zeroed(self, features: Tensor) -> bool:
+        """Tell whether Conditioning (Zero Out) has come after the regions, which are to be silent with the rest."""
+        return self.asked.zeroed(features)
+
+    def process_cond(self, batch_size, area=None, **kwargs):
+        copied = RegionalPrompts(self.cond, self.summed, self.had_text, self.areas_until)
+        copied.asked = replace(self.asked, area=None if area is None else tuple(area))
+        return copied
+
+    def can_concat(self, other) -> bool:
+        same = isinstance(other, RegionalPrompts) and other.cond is self.cond
+        return same and other.asked.area == self.asked.area
+
+    def concat(self, others):
+        return self.asked
+
+
+@dataclass(frozen=True, eq=False)
+class AskedRegions:
+    """What reaches a call of one of core's models: regions, and the `area` of the latent that it is about, if any."""
+
+    prompts: tuple[RegionalPrompt, ...]
+    summed: bool
+    had_text: bool
+    areas_until: float
+    area: tuple[int, ...] | None = None
+
+    @property
+    def dtype(self):
+        """Raise ValueError: core asks every argument of a network for its dtype, so nothing has taken this one."""
+        raise ValueError(LOST)
+
+    def zeroed(self, features: Tensor) -> bool:
+        """Tell whether Conditioning (Zero Out) has come after the regions, which are to be silent with the rest."""
+        return self.had_text and not features.any()
+
+    def on(self, model, x: Tensor) -> tuple[Regions, Tensor]:
+        """Return the regions of a call with latents x (B, C, …, H, W), and their masks (B or 1, R, H, W) on the CPU."""
+        full = x
+        if self.area is not None:
+            full = x.new_empty(full_size(model, x), device="meta")
+        places = [prompt.place(full) for prompt in self.prompts]
+        rows = max(len(place) for place in places)
+        rows = len(x) if rows > 1 else 1
+        masks = torch.stack([comfy.utils.repeat_to_batch_size(place, rows) for place in places], dim=1)
+        if self.area is not None:
+            dims = len(self.area) // 2
+            (height, width), (y, left) = self.area[dims - 2 : dims], self.area[-2:]
+            masks = masks[..., y : y + height, left : left + width]
+        sampling = model.model_sampling
+        timed = tuple(timed_region(prompt, sampling) for prompt in self.prompts)
+        areas = time_span(sampling, 0.0, self.areas_until) if self.areas_until else NEVER
+        return Regions(1, timed, self.summed, areas), masks
+
+
+def full_size(model, x: Tensor) -> tuple[int, ...]:
+    """Return the size of the latent that an area x is of. Raises RuntimeError if this ComfyUI does not tell."""
+    shapes = getattr(model, "latent_shapes", None)
+    if not shapes or len(shapes[0]) != x.ndim:
+        raise RuntimeError(
+            "Regional Prompt cannot stand within Conditioning (Set Area) on this model in this release of ComfyUI, "
+            "which does not tell how large the whole picture is; remove Set Area, or update ComfyUI"
+        )
+    return tuple(shapes[0])
+
+
+def timed_region(prompt: RegionalPrompt, sampling) -> Region:
+    span = time_span(sampling, prompt.start_percent, prompt.end_percent)
+    return Region(prompt.features.shape[1], prompt.strength, prompt.global_weight, span)
+
+
+def area_mask(area: tuple, height: int, width: int) -> Tensor:
+    """Return a stock node's area, (height, width, y, x) or ("percentage", …), as a mask (1, height, width)."""
+    if area[0] == "percentage":
+        sizes = (height, width, height, width)
+        area = tuple(round(part * size) for part, size in zip(area[1:], sizes, strict=True))
+    rows, columns, y, x = area
+    mask = torch.zeros(1, height, width)
+    mask[:, y : y + max(1, rows), x : x + max(1, columns)] = 1.0
+    return mask
