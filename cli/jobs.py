@@ -21,7 +21,7 @@ DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 AS_TYPED = ("schedule", "rope", "context_drop", "dtype")
 
 
-FLAGS = {"seeds": "--batch", "loras": "--lora", "compiled": "--compile"}
+FLAGS = {"seeds": "--batch", "loras": "--lora", "compiled": "--compile", "labels": "CLASS"}
 ROPE = "auto"
 
 

@@ -8,4 +8,5 @@ MULTIVIEW_MODEL = FOLDER / "diffusion_models" / "lumina-next-demo-multiview.safe
 POINTS_MODEL = FOLDER / "diffusion_models" / "lumina-next-demo-points.safetensors"
 POINTS_TEXT_MODEL = FOLDER / "diffusion_models" / "lumina-next-demo-points-text.safetensors"
 CLASSIFIER = FOLDER / "classifiers" / "lumina-next-demo-recognition.safetensors"
+CLASS_MODEL = FOLDER / "diffusion_models" / "lumina-next-demo-classes.safetensors"
 TEXT_ENCODER = FOLDER / "text_encoders" / "lumina-next-demo"

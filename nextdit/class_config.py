@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from .config import NextDiTConfig
 from .family import Shapes
+from .imagenet import imagenet_names
 from .infer import PART, infer_layers, infer_pictures, shape_of
 from .labels import find_label, numbers_or_names
 from .layers.rope import Axes
@@ -80,9 +81,19 @@ class ClassConfig(NextDiTConfig):
                 f"give it a class (0 to {self.classes - 1})"
             )
 
+    @property
+    def is_imagenet(self) -> bool:
+        """Whether its classes are ImageNet's, as those of a file without names are if there are as many."""
+        return not self.labels and self.classes == IMAGENET
+
+    @property
+    def known(self) -> tuple[str, ...] | int:
+        """The names of its classes, or how many there are where nobody says."""
+        return self.labels or (imagenet_names() if self.is_imagenet else self.classes)
+
     def label(self, label: str | int) -> int:
-        """Return the number of a class, which is a name of `labels` or already a number. ValueError if it is none."""
-        return find_label(label, self.labels or self.classes)
+        """Return the number of a class, given by a name of `known` or by its number. ValueError if it is none."""
+        return find_label(label, self.known)
 
     @classmethod
     def infer(cls, shapes: Shapes, metadata: Mapping[str, str]) -> "ClassConfig":

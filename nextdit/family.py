@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .latents import SDXL, LatentSpace
+
 Shapes = Mapping[str, tuple[int, ...]]
 """The shapes of weights, by the names of our modules."""
 
@@ -54,8 +56,8 @@ class Family:
     its shapes do not. Files may also keep it as a tensor of that name (`as_fact`), listed in `facts` if it is a whole
     number and in `texts` if it may be anything: ComfyUI writes no metadata. `reference` maps our module's key to that
     of the layout in which weights are written. `native` returns a key of `train_size.NATIVE`, None where only the file
-    can tell on which sizes it was trained; `pictures` is whether its tokens stand in rows and columns. `summary` is
-    what people are told of a config.
+    can tell on which sizes it was trained; `pictures` is whether its tokens stand in rows and columns, `latents` what
+    those of 4 channels are. `summary` is what people are told of a config.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Family:
     reference: Callable[[str], str] = same
     native: Callable[[Any], str | None] = lambda config: None
     pictures: bool = True
+    latents: LatentSpace = SDXL
     summary: Callable[[Any], dict[str, Any]] = asdict
     kind_of: Callable[[Any], str] | None = None
 

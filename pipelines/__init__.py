@@ -1,5 +1,6 @@
 """One call a task: a request in, pictures out, without ComfyUI and without a command line."""
 
+from .classes import ClassToImage, class_to_image, class_to_images
 from .classify import ClassifyRequest, Guess, Recognised, classify, image_features
 from .models import Models, UndecodedError
 from .pictures import Picture
@@ -9,6 +10,7 @@ from .text_to_image import TextToImage, text_to_image, text_to_images
 from .views import ViewsRequest, views
 
 __all__ = [
+    "ClassToImage",
     "ClassifyRequest",
     "Guess",
     "Models",
@@ -21,6 +23,8 @@ __all__ = [
     "TextToImage",
     "UndecodedError",
     "ViewsRequest",
+    "class_to_image",
+    "class_to_images",
     "classify",
     "image_features",
     "points",

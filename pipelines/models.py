@@ -14,9 +14,10 @@ from torch import Tensor
 from ..demo import MODEL, TEXT_ENCODER
 from ..nextdit import TextEncoder, load_model, load_text_encoder
 from ..nextdit.checkpoint import Description, check_family, describe
-from ..nextdit.encoders.image_vae import SCALING, VAEDecoder, load_vae_decoder
+from ..nextdit.encoders.image_vae import VAEDecoder, load_vae_decoder
 from ..nextdit.encoders.vae_encoder import VAEEncoder, load_vae_encoder
 from ..nextdit.encoders.vae_tiles import TILES, decode, ran_out_of_memory
+from ..nextdit.latents import SDXL, LatentSpace
 from ..nextdit.lora.add import add_lora
 from ..nextdit.parallel import forward_by_rows
 from ..nextdit.train_size import native_size, train_tokens
@@ -88,10 +89,10 @@ class Models:
             network.compile()
         return network
 
-    def velocity(self) -> tuple[Callable[..., Tensor], int]:
-        """Return the call of the network that draws pictures, and its patch size."""
+    def velocity(self) -> Callable[..., Tensor]:
+        """Return the call of the network that draws pictures."""
         model = self.network("image")
-        return partial(forward_by_rows, model) if self.by_rows else model, model.config.patch_size
+        return partial(forward_by_rows, model) if self.by_rows else model
 
     @cached_property
     def device(self) -> torch.device:
@@ -114,23 +115,33 @@ class Models:
         return self.config.in_channels != 3
 
     @property
+    def space(self) -> LatentSpace:
+        """What the network's latents are, if it works on some."""
+        return self.about.family.latents
+
+    @property
     def scale(self) -> int:
         """Pixels a side of what is one pixel to the network."""
         return VAE_SCALE if self.latent else 1
 
-    def check(self, family: str | None = None) -> None:
-        """Raise ValueError unless the network is of this family, and what it makes can be turned into pictures."""
+    def check_family(self, family: str | None) -> None:
+        """Raise ValueError unless the network is of this family."""
         try:
             check_family(self.about.family, family)
         except ValueError as error:
             raise OptionError(f"{self.model}: {error}") from error
-        channels = self.config.in_channels
+
+    def check(self, family: str | None = None) -> None:
+        """Raise ValueError unless the network is of this family, and what it makes can be turned into pictures."""
+        self.check_family(family)
+        channels, vae = self.config.in_channels, self.space.vae
         if channels not in (3, 4):
-            raise ValueError(f"{self.model} works on {channels} channels; only 3 (pixels) and 4 (SDXL) can be decoded")
-        if channels == 4 and self.vae is None:
-            raise OptionError(
-                f"{self.model} makes latents, which need {option('vae')}: an SDXL VAE (lumina-next download sdxl-vae)"
+            raise ValueError(
+                f"{self.model} works on {channels} channels; only 3 (pixels) and 4 (of {vae}) can be decoded"
             )
+        if channels == 4 and self.vae is None:
+            where = " (lumina-next download sdxl-vae)" if self.space is SDXL else ""
+            raise OptionError(f"{self.model} makes latents, which need {option('vae')}: {vae}{where}")
         if channels == 3 and self.vae is not None:
             raise OptionError(f"{self.model} paints pixels and takes no {option('vae')}")
         if self.vae is not None and not self.vae.exists():
@@ -163,7 +174,7 @@ class Models:
         """
         if not self.latent:
             return x
-        latents = x / SCALING
+        latents = x / self.space.scaling
         try:
             return decode(self.decoder(), latents)
         except (RuntimeError, MemoryError) as error:
@@ -175,7 +186,9 @@ class Models:
 
     def from_pixels(self, pixels: Tensor) -> Tensor:
         """Return what the network works on of pixels (B, 3, H, W) in [-1, 1]: those, or the VAE's latents."""
-        return SCALING * self.vae_encoder()(pixels).to(self.device) if self.latent else pixels.to(self.device)
+        return (
+            self.space.scaling * self.vae_encoder()(pixels).to(self.device) if self.latent else pixels.to(self.device)
+        )
 
     def decoder(self) -> VAEDecoder:
         """Return the VAE's decoder."""

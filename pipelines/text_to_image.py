@@ -195,7 +195,8 @@ def follow(
 
     The text's features are those of one prompt and, with guidance, of the one to steer away from.
     """
-    network, patch = models.velocity()
+    assert request.train_size
+    network = models.velocity()
     rows, mask = text[0].repeat_interleave(len(request.seeds), 0), text[1]
     mask = None if mask is None else mask.repeat_interleave(len(request.seeds), 0)
     on_step = counted(progress, sum(one.sampling.steps for one in plan))
@@ -205,19 +206,20 @@ def follow(
         if x is not None:
             over = x if x.shape[-2:] == one.size else interpolate(x, one.size, mode="bicubic")
             fresh = (1 - one.begin) * fresh + one.begin * over
-        rope, _ = scaled(request, one.size, patch, models.scale).resolved(models.about.family.native(models.config))
+        rope = scaled(request.rope, request.train_size, one.size, models)
         velocity = guided_velocity(network, rows, mask, one.sampling, rope=rope, drop=request.drop)
         x = one.sampling.follow(velocity, fresh, one.begin, on_step)
     assert x is not None
     return x
 
 
-def scaled(request: TextToImage, size: tuple[int, int], patch: int, scale: int) -> RopeScaling:
-    """Return the request's scaling for rows and columns of what the network works on."""
-    assert request.train_size
-    train_tokens = round(request.train_size / (patch * scale))
+def scaled(rope: RopeScaling, train_size: int, size: tuple[int, int], models: Models) -> RopeScaling:
+    """Return the scaling for rows and columns of what the network works on, its method chosen if it is `auto`."""
+    patch = models.config.patch_size
+    train_tokens = round(train_size / (patch * models.scale))
     tokens = -(-size[0] // patch), -(-size[1] // patch)
-    return replace(request.rope, factor=scale_factor(tokens, train_tokens), train_tokens=train_tokens)
+    fitting = replace(rope, factor=scale_factor(tokens, train_tokens), train_tokens=train_tokens)
+    return fitting.resolved(models.about.family.native(models.config))[0]
 
 
 def parameters(request: TextToImage, models: Models) -> dict[str, Any]:

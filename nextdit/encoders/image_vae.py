@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..files import read_weights
+from ..latents import SDXL
 
-SCALING = 0.13025
-"""What latents were multiplied with for Lumina-Next (SDXL's factor), after encoding: divide by it before decoding."""
+SCALING = SDXL.scaling
+"""What latents were multiplied with for Lumina-Next, after encoding: divide by it before decoding."""
 
 Half = TypeVar("Half", bound=nn.Module)
 GROUPS, EPS = 32, 1e-6

@@ -8,6 +8,7 @@ from ..call import PLAIN_CALL, Call
 from ..class_config import TABLE, ClassConfig
 from ..context_drop import ContextDrop
 from ..family import Family, Layout
+from ..latents import SD1
 from ..layers.attend import Attend
 from ..layers.rope_scaling import RopeScaling
 from ..layers.tokens import known_mask, masked_mean
@@ -101,5 +102,6 @@ FAMILY = Family(
     metadata=ClassConfig.about,
     facts=("n_heads",),
     texts=("experts", "labels"),
+    latents=SD1,
     native=lambda config: None if config.in_channels == 3 else {"next": "imagenet", "flag": "flag_dit"}[config.block],
 )

@@ -1,6 +1,6 @@
 from comfy_api.latest import io
 
-from ..adapter.host.imagenet import imagenet_choices
+from ...nextdit.imagenet import imagenet_choices
 from ..adapter.host.progress import tell
 from ..adapter.host.schema import schema
 from ..adapter.models import class_image

@@ -26,6 +26,7 @@ COMMANDS = {
     "views": ("views", "multi_view.md"),
     "points": ("points", "points.md"),
     "recognition": ("recognition", "recognition.md"),
+    "classes": ("classes", "family_tree.md"),
 }
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 
 TITLES = {
     "best_of_n": "Recognise - Best of eight",
+    "class_to_image": "Class to image",
     "classify_image": "Recognise - What is in a picture",
     "complete_points": "Points - Complete a part",
     "context_drop": "Faster - Context Drop",

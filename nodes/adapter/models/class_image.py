@@ -6,7 +6,6 @@ from torch import Tensor
 
 from ....nextdit.labels import find_label
 from ....nextdit.models.class_image import FAMILY, ClassDiT
-from ..host.imagenet import imagenet_names
 from ..host.time import flow_time
 from .base import OwnConfig, OwnModel, image_model
 from .conditioning import text_conds
@@ -68,9 +67,7 @@ def class_conditioning(model, imagenet_class: str, labels: str) -> tuple[list, l
     ValueError if the model has none such.
     """
     config = network_of(model, "Class Label").config
-    names = imagenet_names()
-    imagenet = not config.labels and config.classes == len(names)
-    known = config.labels or (names if imagenet else config.classes)
+    known, imagenet = config.known, config.is_imagenet
     wanted = [label for label in labels.split(",") if label.strip()]
     if not wanted and not imagenet and not isinstance(known, int):
         raise ValueError(

@@ -10,6 +10,10 @@ VIEWS_DEMO = (
     "Runs at once, on the small multi-view model in this pack: chairs, lamps, cars, planes, dogs, mugs, houses and "
     "ships of simple shapes, 32 pixels wide."
 )
+CLASSES_DEMO = (
+    "Runs at once, on a small model of classes in this pack: 64 emoji, 32 pixels wide, some of them on a coloured "
+    "background."
+)
 POINTS_DEMO = (
     "Runs at once, on a small model of points in this pack: planes, chairs, tables, lamps, cars, ships, mugs and "
     "houses."

@@ -1,4 +1,4 @@
-"""The names of ImageNet's classes, which torchvision tells of its own weights and ComfyUI always has."""
+"""The names of ImageNet's classes, which torchvision, where it is installed, tells of its own weights."""
 
 from functools import cache
 
