@@ -111,8 +111,10 @@ class StandInVae:
 
 
 def drawn(x: torch.Tensor) -> torch.Tensor:
-    """Random numbers for a matrix or kernel, anything else as it is."""
-    return torch.randn_like(x) / x[0].numel() ** 0.5 if x.ndim > 3 and x[0].numel() > 1 else x
+    """Random numbers for a kernel, zeros for a bias, whose memory core leaves as it finds it, gammas as they are."""
+    if x.ndim == 1:
+        return torch.zeros_like(x)
+    return x if x[0].numel() == 1 else torch.randn_like(x) / x[0].numel() ** 0.5
 
 
 class StandInWanVae:
