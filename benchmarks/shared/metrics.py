@@ -90,6 +90,25 @@ def repetition(samples: Tensor) -> Tensor:
     return torch.stack([correlation(a, b) for a, b in pairs]).amax(0)
 
 
+def seam(samples: Tensor, true: Tensor, every: int, token: int) -> Tensor:
+    """Return how much windows show that begin every so many pixels (B,): 0 is not at all.
+
+    The luma difference of neighbours across the lines where windows begin, less that across the other borders of
+    tokens of `token` pixels, both less the true picture's, in means of the true picture's.
+    """
+    total, scale = torch.zeros(len(samples)), torch.zeros(len(samples))
+    for axis in (-1, -2):
+        steps, wanted = (
+            luma(x).diff(dim=axis).abs().transpose(axis, -1).flatten(1, -2).mean(1) for x in (samples, true)
+        )
+        places = torch.arange(1, samples.shape[axis])
+        lines, others = places % every == 0, (places % token == 0) & (places % every != 0)
+        above = steps - wanted
+        total += above[:, lines].mean(1) - above[:, others].mean(1)
+        scale += wanted[:, places % token == 0].mean(1)
+    return total / scale.clamp(min=1e-4)
+
+
 def objects(samples: Tensor, ink: float = 0.25) -> tuple[Tensor, Tensor]:
     """Return how many objects stand side by side on white (B,), and the square around what is drawn (B, 3, H, H).
 

@@ -1,9 +1,9 @@
 """Compare ways to enlarge a picture by a second pass: `python -m lumina_next.benchmarks.two_passes`.
 
 All start from the same sample at the training size, enlarged, and take the same steps at the large size: positions as
-they are (the recipe of ComfyUI's own upscaler template), scaled ones, and overlapping windows of the training size
-whose velocities are averaged (MultiDiffusion, Bar-Tal et al. 2023). Beside them, as many steps from noise. Writes
-benchmarks/results/two_passes.* and a picture grid.
+they are (the recipe of ComfyUI's own upscaler template), scaled ones, overlapping windows of the training size
+(MultiDiffusion), and DemoFusion, that one also from noise alone as its authors do. At 4× each paints over twice, at 2×
+and at 4×. Beside them, as many steps from noise. Writes benchmarks/results/two_passes.* and a picture grid.
 """
 
 import argparse
@@ -16,17 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...nextdit.layers.rope_scaling import TIME_AWARE_LATE
-from ...pipelines.sampling import features, guided_velocity, noise
-from ...samplers.solvers import Velocity
 from ..shared.bars import BICUBIC, add_bar
-from ..shared.metrics import mean
+from ..shared.metrics import mean, seam
 from ..shared.options import add_options, open_bench
 from ..shared.report import settings_text, stored_results, write_grid, write_results
 from ..shared.sections import Bench, Row, summary
 from ..sizes.run import scaling
+from .ways import by_fusion, by_windows
 
 SIZES = {"2×": 128, "4×": 256}
-PLAIN, WINDOWS = "positions as they are", "windows"
+PLAIN, WINDOWS, FUSION, ONCE = "positions as they are", "windows", "DemoFusion", "one pass"
+OTHERS = {WINDOWS: by_windows, FUSION: by_fusion}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -60,27 +60,43 @@ def main(arguments: list[str] | None = None) -> None:
 def measure(bench: Bench, side: int, options: argparse.Namespace) -> list[Row]:
     """Return a row for the enlarged sample, for each way and denoise, and for one pass of as many steps."""
     prompts, concepts = bench.truth.prompts(options.prompts)
-    rope = scaling(options.rope, side, side, bench)
     small = bench.draw(prompts).clamp(-1, 1)
-    large = F.interpolate(small, (side, side), mode="bicubic", align_corners=False)
-    sampling = replace(bench.sampling, steps=options.pass_steps)
     wanted = concepts * bench.seeds
-    drawn = {(BICUBIC, 0.0): (large, 0.0)}
-    for denoise, way in product(options.denoise, (PLAIN, options.rope, WINDOWS)):
-        start = time.process_time()
-        if way == WINDOWS:
-            pictures = by_windows(bench, large, prompts, 1 - denoise, options.pass_steps)
-        else:
-            turned = {} if way == PLAIN else {"rope": rope}
-            pictures = bench.redraw(large, prompts, 1 - denoise, sampling=sampling, **turned)
-        drawn[way, denoise] = pictures.clamp(-1, 1), (time.process_time() - start) / len(prompts)
-    start = time.process_time()
-    alone = bench.draw(prompts, side, side, sampling=sampling, rope=rope).clamp(-1, 1)
-    drawn["one pass", 1.0] = alone, (time.process_time() - start) / len(prompts)
+    drawn = {(BICUBIC, 0.0): (enlarged(small, side), 0.0)}
+    ways = (PLAIN, options.rope, WINDOWS, FUSION)
+    for way, denoise in [*((w, d) for d, w in product(options.denoise, ways)), (FUSION, 1.0), (ONCE, 1.0)]:
+        start, pictures = time.process_time(), small
+        while way != ONCE and pictures.shape[-1] < side:
+            larger = enlarged(pictures, min(2 * pictures.shape[-1], side))
+            pictures = again(bench, larger, prompts, way, 1 - denoise, options).clamp(-1, 1)
+        if way == ONCE:
+            rope = scaling(options.rope, side, side, bench)
+            steps = replace(bench.sampling, steps=options.pass_steps)
+            pictures = bench.draw(prompts, side, side, sampling=steps, rope=rope).clamp(-1, 1)
+        drawn[way, denoise] = pictures, (time.process_time() - start) / len(prompts)
+    true = bench.truth.pictures(side)[torch.tensor(wanted)]
     found = {key: bench.measures(pictures, wanted) for key, (pictures, _) in drawn.items()}
-    bench.pictures |= {"true": bench.truth.pictures(side)[torch.tensor(concepts)]}
+    for key, (pictures, _) in drawn.items():
+        found[key]["seam"] = seam(pictures, true, bench.base // 2, bench.model.config.patch_size)
+    bench.pictures |= {"true": true}
     bench.pictures |= {f"{way}, {denoise:g}": pictures for (way, denoise), (pictures, _) in drawn.items()}
     return [row(key, found, seconds) for key, (_, seconds) in drawn.items()]
+
+
+def enlarged(pictures: Tensor, side: int) -> Tensor:
+    return F.interpolate(pictures, (side, side), mode="bicubic", align_corners=False).clamp(-1, 1)
+
+
+def again(
+    bench: Bench, large: Tensor, prompts: list[str], way: str, begin: float, options: argparse.Namespace
+) -> Tensor:
+    """Return enlarged pictures drawn over from t = `begin` on, in a way."""
+    if way in OTHERS:
+        return OTHERS[way](bench, large, prompts, begin, options.pass_steps)
+    side = large.shape[-1]
+    turned = {} if way == PLAIN else {"rope": scaling(options.rope, side, side, bench)}
+    steps = replace(bench.sampling, steps=options.pass_steps)
+    return bench.redraw(large, prompts, begin, sampling=steps, **turned)
 
 
 def row(key: tuple[str, float], found: dict[tuple[str, float], dict[str, Tensor]], seconds: float) -> Row:
@@ -94,35 +110,11 @@ def row(key: tuple[str, float], found: dict[tuple[str, float], dict[str, Tensor]
     return made | {"processor seconds": seconds}
 
 
-def by_windows(bench: Bench, large: Tensor, prompts: list[str], begin: float, steps: int) -> Tensor:
-    """Return pictures drawn over in overlapping windows of the training size, half of one apart."""
-    x = begin * large + (1 - begin) * noise(range(len(prompts)), *large.shape[-2:])
-    sampling = replace(bench.sampling, steps=steps)
-    text, mask = features(bench.encoder, prompts, [""] * len(prompts), sampling)
-    velocity = guided_velocity(bench.model, text.to(bench.model.x_embedder.weight), mask, sampling)
-    return sampling.follow(averaged(velocity, bench.base), x, begin).float().cpu()
-
-
-def averaged(velocity: Velocity, window: int) -> Velocity:
-    """Return the mean of a velocity's values on all windows that cover a pixel; windows are half of one apart."""
-
-    def mean_velocity(x: Tensor, t: Tensor) -> Tensor:
-        total, count = torch.zeros_like(x), torch.zeros_like(x[:1, :1])
-        places = (range(0, side - window + 1, window // 2) for side in x.shape[-2:])
-        for top, left in product(*places):
-            at = (..., slice(top, top + window), slice(left, left + window))
-            total[at] += velocity(x[at].contiguous(), t)
-            count[at] += 1
-        return total / count
-
-    return mean_velocity
-
-
 def duel_bars(found: dict[str, list[Row]]) -> list[Row]:
     """Return, for each size, whether scaled positions beat plain ones beyond the interval at some denoise."""
     bars: list[Row] = []
     for size, rows in found.items():
-        scaled = [x for x in rows if x["second pass"] not in (BICUBIC, PLAIN, WINDOWS, "one pass")]
+        scaled = [x for x in rows if x["second pass"] not in (BICUBIC, PLAIN, ONCE, *OTHERS)]
         for measure, name in (("perceptual", "GMSD"), ("edges", "edge distance")):
             best = min(scaled, key=lambda x: x[f"{measure} − plain's"]["high"])
             what = f"{size}: {name} of scaled positions − plain ones, upper end, best at denoise {best['denoise']:g}"

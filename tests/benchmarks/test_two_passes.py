@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from lumina_next.benchmarks.shared.metrics import seam
 from lumina_next.benchmarks.two_passes import run as two_passes
+from lumina_next.benchmarks.two_passes import ways
 
 
 def test_windows_cover_every_pixel_and_are_averaged():
@@ -18,11 +20,61 @@ def test_windows_cover_every_pixel_and_are_averaged():
         return x + len(seen)
 
     x = torch.randn(2, 3, 12, 16)
-    got = two_passes.averaged(velocity, 8)(x, torch.tensor(0.5)) - x
+    got = ways.averaged(velocity, 8)(x, torch.tensor(0.5)) - x
     assert seen == [(8, 8)] * 6
     torch.testing.assert_close(got[0, 0, 0, 0], torch.tensor(1.0))
     torch.testing.assert_close(got[0, 0, -1, -1], torch.tensor(6.0))
     torch.testing.assert_close(got[0, 0, 5, 5], torch.tensor((1 + 2 + 4 + 5) / 4))
+
+
+@pytest.mark.parametrize("shift", [0, 1, 3])
+@pytest.mark.parametrize("side", [8, 12, 16, 24])
+def test_shifted_windows_still_cover_a_side(side, shift):
+    covered = {pixel for begin in ways.begins(side, 8, shift) for pixel in range(begin, begin + 8)}
+    assert covered == set(range(side))
+    if shift and side > 12:
+        assert ways.begins(side, 8, shift) != ways.begins(side, 8)
+
+
+def test_dilated_pictures_go_back_to_where_they_are_from():
+    seen = []
+
+    def velocity(x, t):
+        seen.append(x.clone())
+        return x * 2
+
+    x = torch.arange(36.0).reshape(1, 1, 6, 6)
+    assert torch.equal(ways.dilated(velocity, 3)(x, torch.tensor(0.5)), 2 * x)
+    assert len(seen) == 9 and seen[1].flatten().tolist() == [1, 4, 19, 22]
+
+
+def test_a_blur_keeps_flat_pictures_and_spreads_a_point():
+    flat = torch.full((1, 3, 9, 9), 0.3)
+    torch.testing.assert_close(ways.blur(flat, 0.8), flat)
+    point = torch.zeros(1, 3, 9, 9)
+    point[..., 4, 4] = 1
+    got = ways.blur(point, 0.8)
+    torch.testing.assert_close(got.sum((-1, -2)), torch.ones(1, 3))
+    across = torch.arange(9.0) - 4
+    torch.testing.assert_close((got[0, 0].sum(0) * across.square()).sum(), torch.tensor(0.64), atol=0.03, rtol=0)
+    torch.testing.assert_close(ways.blur(point, 0.01), point)
+
+
+def test_skip_residual_holds_the_picture_at_first_and_lets_it_go():
+    assert [round(ways.cosine(t, ways.SKIP), 4) for t in (0.0, 0.5, 1.0)] == [1.0, 0.125, 0.0]
+
+
+def test_a_seam_is_where_windows_begin_and_not_an_edge_of_the_picture():
+    true = torch.zeros(1, 3, 32, 32)
+    true[..., 10:22, 10:22] = 1
+    assert seam(true, true, 8, 4).item() == 0
+    seamed, softer = true.clone(), true * 0.7
+    seamed[..., 16:, :] += 0.2
+    assert seam(seamed, true, 8, 4).item() > 0.2
+    elsewhere = true.clone()
+    elsewhere[..., 12:, :] += 0.2
+    assert seam(elsewhere, true, 8, 4).item() < 0
+    assert abs(seam(softer, true, 8, 4).item()) < abs(seam(seamed, true, 8, 4).item())
 
 
 def test_a_bar_asks_for_more_than_chance():
@@ -38,7 +90,14 @@ def test_one_command_writes_the_table_and_the_grid(tmp_path, checkpoint):
     options = ["--prompts", "2", "--denoise", "0.3", "--pass-steps", "1"]
     two_passes.main([*checkpoint, *options])
     (rows,) = json.loads((tmp_path / "two_passes.json").read_text("utf-8"))["sections"].values()
-    ways = ["1× sample, bicubic", two_passes.PLAIN, "time_aware_late", two_passes.WINDOWS, "one pass"]
+    ways = [
+        "1× sample, bicubic",
+        two_passes.PLAIN,
+        "time_aware_late",
+        *two_passes.OTHERS,
+        two_passes.FUSION,
+        "one pass",
+    ]
     assert [row["second pass"] for row in rows] == ways
     assert rows[1]["edges − plain's"]["value"] == 0 and rows[0]["edges − bicubic's"]["value"] == 0
     assert rows[0]["edges − plain's"] == rows[-1]["edges − plain's"] == ""  # there are none at that denoise
