@@ -12,6 +12,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from .core_configs import (
+    CHROMA,
+    ERNIE,
+    FLUX,
+    FLUX_2,
+    HIDREAM,
+    KANDINSKY,
+    KREA,
+    OMNIGEN,
+    QWEN,
+    RADIANCE,
+    WAN,
+    Z_IMAGE_PIXELS,
+)
+
 TEXT = 5
 
 
@@ -38,102 +53,6 @@ class Case:
     known: dict[str, Any] = field(default_factory=dict)
     frames: int = 1
     layers: int = 2
-
-
-FLUX = {
-    "in_channels": 16,
-    "out_channels": 16,
-    "vec_in_dim": 12,
-    "context_in_dim": 20,
-    "hidden_size": 64,
-    "mlp_ratio": 1.0,
-    "num_heads": 2,
-    "depth": 1,
-    "depth_single_blocks": 1,
-    "axes_dim": [8, 12, 12],
-    "theta": 10000,
-    "patch_size": 2,
-    "qkv_bias": True,
-    "guidance_embed": True,
-    "txt_ids_dims": [],
-}
-FLUX_2 = FLUX | {
-    "in_channels": 128,
-    "out_channels": 128,
-    "vec_in_dim": None,
-    "axes_dim": [8, 8, 8, 8],
-    "theta": 2000,
-    "patch_size": 1,
-    "txt_ids_dims": [3],
-    "global_modulation": True,
-    "mlp_silu_act": True,
-    "qkv_bias": False,
-    "ops_bias": False,
-    "default_ref_method": "index",
-    "ref_index_scale": 10.0,
-}
-CHROMA = {key: value for key, value in FLUX.items() if key not in ("guidance_embed",)}
-CHROMA |= {"in_channels": 64, "out_channels": 64, "in_dim": 64, "out_dim": 64, "hidden_dim": 16, "n_layers": 1}
-QWEN = {
-    "patch_size": 2,
-    "in_channels": 64,
-    "out_channels": 16,
-    "num_layers": 2,
-    "attention_head_dim": 32,
-    "num_attention_heads": 2,
-    "joint_attention_dim": 20,
-    "axes_dims_rope": (8, 12, 12),
-}
-KREA = {"features": 64, "tdim": 16, "txtdim": 10, "heads": 2, "kvheads": 1, "layers": 2, "txtlayers": 2}
-KREA |= {"txtheads": 2, "txtkvheads": 2, "multiplier": 1}
-OMNIGEN = {
-    "hidden_size": 48,
-    "num_layers": 2,
-    "num_refiner_layers": 1,
-    "num_attention_heads": 2,
-    "num_kv_heads": 1,
-    "multiple_of": 16,
-    "axes_dim_rope": (8, 8, 8),
-    "text_feat_dim": 20,
-}
-HIDREAM = {
-    "patch_size": 2,
-    "in_channels": 16,
-    "out_channels": 16,
-    "num_layers": 1,
-    "num_single_layers": 1,
-    "attention_head_dim": 32,
-    "num_attention_heads": 2,
-    "caption_channels": [20, 24],
-    "text_emb_dim": 12,
-    "num_routed_experts": 2,
-    "num_activated_experts": 1,
-    "axes_dims_rope": (16, 8, 8),
-    "llama_layers": [0, 1],
-}
-ERNIE = {
-    "hidden_size": 64,
-    "num_attention_heads": 2,
-    "num_layers": 2,
-    "ffn_hidden_size": 32,
-    "text_in_dim": 20,
-    "rope_axes_dim": (8, 12, 12),
-}
-WAN = {"model_type": "t2v", "dim": 48, "ffn_dim": 32, "freq_dim": 16, "text_dim": 20, "num_heads": 2, "num_layers": 2}
-KANDINSKY = {
-    "model_dim": 64,
-    "in_text_dim": 20,
-    "in_text_dim2": 12,
-    "time_dim": 16,
-    "ff_dim": 32,
-    "axes_dims": (8, 12, 12),
-}
-KANDINSKY |= {
-    "num_text_blocks": 1,
-    "num_visual_blocks": 2,
-    "visual_embed_dim": 64,
-    "rope_scale_factor": (1.0, 1.0, 1.0),
-}
 
 
 def references(channels: int, *sizes: tuple[int, ...]) -> dict[str, Any]:
@@ -176,6 +95,26 @@ CASES = {
         slice(5, 245),
         245,
         lambda: {"guidance": torch.tensor([0.0]), **references(16, (8, 10))},  # which it does not look at
+    ),
+    "Chroma1-Radiance": Case(
+        "chroma_radiance.model.ChromaRadiance",
+        RADIANCE,
+        20,
+        (3, 48, 80),
+        (12, 20),
+        slice(5, 245),
+        245,
+        lambda: {"guidance": torch.tensor([0.0])},
+    ),
+    "Z-Image in pixel space": Case(
+        "lumina.model.NextDiTPixelSpace",
+        Z_IMAGE_PIXELS,
+        20,
+        (3, 48, 80),
+        (12, 20),
+        slice(16, 256),
+        256,
+        lambda: {"num_tokens": TEXT},
     ),
     "Qwen-Image": Case(
         "qwen_image.model.QwenImageTransformer2DModel", QWEN, 20, (16, 1, 24, 40), (12, 20), slice(5, 245), 245
@@ -247,6 +186,7 @@ CASES = {
 }
 IMAGE_MODELS = {"flux": "flux", "chroma": "chroma", "qwen_image": "qwen_image", "krea2": "krea2", "ernie": "ernie"}
 IMAGE_MODELS |= {"omnigen": "omnigen2", "hidream": "hidream", "wan": "wan2.1", "kandinsky5": "kandinsky5"}
+IMAGE_MODELS |= {"chroma_radiance": "chroma_radiance", "lumina": "zimage_pixel"}
 
 
 def load_family(case: Case):
