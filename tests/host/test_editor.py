@@ -37,6 +37,7 @@ PHOTOGRAPHED = {"text_to_image", "regional_prompts", "official_2k"}
 TEXTS = {"CLIPTextEncode": "StandInText", "CLIPLoader": "StandInClip"}
 STAND_INS = {
     "z_image": TEXTS | {"UNETLoader": "StandInZImage", "VAELoader": "StandInVae"},
+    "krea_2": TEXTS | {"UNETLoader": "StandInKrea2", "VAELoader": "StandInWanVae"},
     "qwen_image": TEXTS | {"UNETLoader": "StandInQwenImage", "VAELoader": "StandInWanVae"},
 }
 # What a viewer of core's writes into itself once it is drawn, its camera: nothing that the workflow says.
@@ -126,7 +127,7 @@ def test_app_shows_its_form(editor, template):
 
 WIDTH, HEIGHT = 168, 136  # odd numbers of latents
 SIDES = {"official_2k": 2048, "official_z_image_2k": 3072, "official_z_image_4k": 2048, "official_class_to_image": 256}
-SIDES |= {"official_qwen_image": 1328}
+SIDES |= {"official_qwen_image": 1328, "official_krea_2": 2048}
 
 
 def for_stand_ins(prompt: dict, name: str) -> dict:

@@ -28,6 +28,8 @@ ONLY_NAMED = (
     "diffusion_models/z_image_turbo_bf16.safetensors",
     "diffusion_models/z_image_bf16.safetensors",
     "text_encoders/qwen_3_4b.safetensors",
+    "diffusion_models/krea2_turbo_fp8_scaled.safetensors",
+    "text_encoders/qwen3vl_4b_fp8_scaled.safetensors",
     "diffusion_models/qwen_image_fp8_e4m3fn.safetensors",
     "text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors",
     "vae/qwen_image_vae.safetensors",

@@ -4,10 +4,11 @@ Its nodes hand out what the loaders and the text node of the workflows for core'
 networks of core's own, and features that fit them.
 """
 
-import importlib.util
+import importlib
 import sys
 import zlib
 from pathlib import Path
+from types import ModuleType
 
 import comfy.sd
 import comfy.utils
@@ -19,11 +20,9 @@ from comfy.ldm.wan.vae import WanVAE
 
 def beside(name: str):
     """Return a module of tests/support, which is in no package of the server's."""
-    file = Path(__file__).resolve().with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    package = sys.modules.setdefault("stand_in_support", ModuleType("stand_in_support"))
+    package.__path__ = [str(Path(__file__).resolve().parent)]
+    return importlib.import_module(f"stand_in_support.{name}")
 
 
 def core_models():
@@ -54,6 +53,18 @@ class StandInQwenImage:
     def load(self):
         families = beside("core_families")
         return (families.load_family(families.CASES["Qwen-Image"]),)
+
+
+class StandInKrea2:
+    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "load", ("MODEL",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def load(self):
+        families = beside("core_families")
+        return (families.load_family(families.CASES["Krea 2"]),)
 
 
 def conditioning(text: str) -> list:
@@ -132,6 +143,7 @@ class StandInWanVae:
 
 
 NODE_CLASS_MAPPINGS = {
+    "StandInKrea2": StandInKrea2,
     "StandInQwenImage": StandInQwenImage,
     "StandInWanVae": StandInWanVae,
     "StandInZImage": StandInZImage,

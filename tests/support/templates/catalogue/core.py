@@ -1,4 +1,4 @@
-"""ComfyUI's own models: Z-Image and Qwen-Image."""
+"""ComfyUI's own models: Z-Image, Qwen-Image and Krea 2."""
 
 from ..spec import Box, Template, column, note, picture
 from .official import HUB, PROMPT, SIZE, TESTED
@@ -21,6 +21,12 @@ QWEN_LINKS = {
     "1": (f"{QWEN}/diffusion_models/qwen_image_fp8_e4m3fn.safetensors", "diffusion_models"),
     "2": (f"{QWEN}/text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors", "text_encoders"),
     "3": (f"{QWEN}/vae/qwen_image_vae.safetensors", "vae"),
+}
+KREA = f"{HUB}/Comfy-Org/Krea-2/resolve/main"
+KREA_LINKS = {
+    "1": (f"{KREA}/diffusion_models/krea2_turbo_fp8_scaled.safetensors", "diffusion_models"),
+    "2": (f"{KREA}/text_encoders/qwen3vl_4b_fp8_scaled.safetensors", "text_encoders"),
+    "3": (f"{KREA}/vae/qwen_image_vae.safetensors", "vae"),
 }
 Z_FILES = {"model": "1.unet_name", "text encoder": "2.clip_name", "vae": "3.vae_name"}
 
@@ -128,8 +134,7 @@ The first pass composes at 1328, where Qwen-Image is at home, the second one dra
 stretches the positions in the second pass, so that it sees one large picture and not four; decoding in tiles keeps its
 memory small.
 
-Krea 2 takes the same graph with its own files, 2048 × 2048 first. Qwen-Image 2.1 is at home up to 2048: begin there,
-and set *train_size* to 2048.
+Qwen-Image 2.1 is at home up to 2048: begin there, and set *train_size* to 2048.
 
 {TESTED}""",
         columns=(
@@ -143,6 +148,36 @@ and set *train_size* to 2048.
         ),
         card="1328 2656 Qwen-Image",
         links=QWEN_LINKS,
+        app=("prompt", "width", "height", "enlarge", "denoise"),
+    ),
+    Template(
+        api="official_krea_2",
+        title="Official - Krea 2 Turbo 2K to 4K",
+        note=f"""**Files**, under ComfyUI's models folder:
+
+- diffusion_models: [krea2_turbo_fp8_scaled.safetensors]({KREA_LINKS["1"][0]})
+- text_encoders: [qwen3vl_4b_fp8_scaled.safetensors]({KREA_LINKS["2"][0]})
+- vae: [qwen_image_vae.safetensors]({KREA_LINKS["3"][0]})
+
+The first pass composes at 2048, where Krea 2 is at home, the second one draws the detail at 4096. **Scaled RoPE**
+stretches the positions in the second pass, so that it sees one large picture and not four; decoding in tiles keeps its
+memory small.
+
+*Denoise* of the second pass: 0.3 keeps the first picture, 0.5 paints more that is new. For a try, begin at 1024 × 1024:
+up to 2048, Scaled RoPE changes nothing and says so.
+
+{TESTED}""",
+        columns=(
+            note(Box("Model and prompt", "1-5", {"prompt": "4.text"} | Z_FILES), width=400),
+            column(Box("First pass", "6 7", SIZE | together(7)), "9", width=280),
+            column(
+                Box("Second pass", "8 10 11", {"enlarge": "8.scale_by"} | together(10) | {"denoise": "10.denoise"}),
+                width=280,
+            ),
+            picture("12", width=560),
+        ),
+        card="2048 4096 Krea-2",
+        links=KREA_LINKS,
         app=("prompt", "width", "height", "enlarge", "denoise"),
     ),
     Template(
