@@ -84,7 +84,7 @@ class Call:
             self.attend,
             self.attend if self.cross is None else self.cross,
             None if mask is None else additive_mask(mask.to(rotary.device), dtype),
-            self.scaling.logit_scale(axes.tokens(grid), axes.ends),
+            self.scaling.logit_scale(axes.tokens(grid), axes),
             None if self.drop is None else self.drop.pool(grid),
         )
 

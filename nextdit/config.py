@@ -58,6 +58,11 @@ class NextDiTConfig:
     def head_dim(self) -> int:
         return self.dim // self.n_heads
 
+    @property
+    def patch_numbers(self) -> int:
+        """How many numbers of a channel a token has."""
+        return self.patch_size**2
+
     def check_head_dim(self) -> None:
         """Raise ValueError if RoPE cannot share out a head's numbers."""
         if self.head_dim % 4 or self.head_dim < 8:

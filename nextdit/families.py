@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from . import train_size
 from .family import NORM_GROUPS, Family, Layout, as_fact, fact_text
-from .models import class_image, classifier, flag, image, multiview, points
+from .models import audio, class_image, classifier, flag, image, multiview, points
 
 FAMILIES: tuple[Family, ...] = (
     image.FAMILY,
@@ -18,6 +18,7 @@ FAMILIES: tuple[Family, ...] = (
     classifier.FAMILY,
     flag.FAMILY,
     class_image.FAMILY,
+    audio.FAMILY,
 )
 
 COMMON_FACTS = (train_size.METADATA_KEY, NORM_GROUPS)
@@ -36,7 +37,7 @@ RELATIVES = (
     ),
     (
         r"^(model\.diffusion_model\.)?blocks\.0\.attention\.wk_y",
-        "a Lumina audio model, which this version does not support",
+        "a Lumina audio model of which weights are missing: download it again",
     ),
     (r"model\.layers\.0\.self_attn\.q_proj\.weight$", "a language model"),
     (r"^(conditioner\.embedders|cond_stage_model)\.", "a whole checkpoint of another model"),
@@ -112,8 +113,9 @@ def recognise(keys: Iterable[str]) -> Recognised | None:
         return None
     _, family, layout, prefix = found
     names = {key: layout.rename(key[len(prefix) :]) for key in keys if key.startswith(prefix)}
-    facts = {name: prefix + name for name in (*family.facts, *family.texts, *COMMON_FACTS) if prefix + name in have}
-    names = {key: name for key, name in names.items() if name not in facts}
+    told = (*family.facts, *family.texts, *COMMON_FACTS)
+    facts = {name: key for name in told for key in (name, prefix + name) if key in have}
+    names = {key: name for key, name in names.items() if key not in facts.values()}
     return Recognised(family, layout, prefix, names, facts)
 
 

@@ -25,8 +25,10 @@ def as_fact(text: str) -> Tensor:
 
 
 def fact_text(fact: Tensor) -> str:
-    """Undo `as_fact`."""
-    return str(int(fact)) if fact.ndim == 0 else bytes(fact.to(torch.uint8).tolist()).decode("utf-8", "replace")
+    """Undo `as_fact`; a single number, whole or not, is read as it is."""
+    if fact.ndim == 0:
+        return repr(fact.item())
+    return bytes(fact.to(torch.uint8).tolist()).decode("utf-8", "replace")
 
 
 def same(key: str) -> str:

@@ -40,11 +40,14 @@ class Stack(nn.Module):
         for name, module in (embedders | timed | conditions).items():
             self.add_module(name, module)
         self.layers = nn.ModuleList(block(c, **made) for _ in range(c.n_layers))
-        self.final_layer = FinalLayer(c.dim, c.time_dim, c.out_channels * c.patch_size**2, shifts, **made)
+        self.final_layer = FinalLayer(c.dim, c.time_dim, c.out_channels * c.patch_numbers, shifts, **made)
 
 
 class Body(Stack):
-    """The modules of a network under time and text, whatever its tokens are; arguments as in Stack."""
+    """The modules of a network under time and text, whatever its tokens are; arguments as in Stack.
+
+    `pads` is whether its checkpoints have a token that fills up.
+    """
 
     t_embedder: TimeEmbedder
     cap_embedder: nn.Sequential
@@ -55,6 +58,7 @@ class Body(Stack):
         embedders: dict[str, nn.Module],
         block: Block = NextBlock,
         shifts: bool = False,
+        pads: bool = True,
         *,
         operations,
         **factory,
@@ -66,7 +70,8 @@ class Body(Stack):
         super().__init__(c, embedders, {"cap_embedder": pooled}, block, shifts, operations=operations, **factory)
         # Fills up short sequences where samples of several sizes share a batch. Pictures here have one size, so for
         # them it is only kept, for the checkpoint to stay whole.
-        self.pad_token = nn.Parameter(torch.zeros(c.dim, **factory))
+        if pads:
+            self.pad_token = nn.Parameter(torch.zeros(c.dim, **factory))
 
     def check(self, latent: Sequence[int], text_dim: int) -> None:
         """Raise ValueError if latents of a shape (B, C, …) or text features of a width do not fit this model."""

@@ -24,13 +24,15 @@ class Axes:
     `widths` are the numbers that each axis has to itself, `base` that of the frequencies. Pairs of numbers stand
     together axis by axis (paper equation 2, and core's Lumina-Image-2.0 and Z-Image), or, with `interleaved`, alternate
     row, column, row, column … (the released text-to-image models; reference code). On a single axis all tokens stand
-    in one line, of which `ends` end each row of patches (Flag-DiT). Raises ValueError on widths that cannot be.
+    in one line, of which `ends` end each row of patches (Flag-DiT), or which is `of_time` (audio) and as long as it is.
+    Raises ValueError on widths that cannot be.
     """
 
     widths: tuple[int, ...]
     base: float = BASE
     interleaved: bool = False
     ends: int = 0
+    of_time: bool = False
 
     def __post_init__(self):
         if not self.widths or any(width < 2 or width % 2 for width in self.widths):
@@ -56,6 +58,10 @@ class Axes:
     def tokens(self, grid: tuple[int, int]) -> int:
         """Return how many tokens a picture on a grid of (rows, columns) patches has."""
         return grid[0] * (grid[1] + self.ends)
+
+    def trained(self, train_tokens: int) -> int:
+        """Return how many tokens a sample in training had, of `train_tokens` along a side or along time."""
+        return train_tokens if self.of_time else self.tokens((train_tokens, train_tokens))
 
     def exponents(self, axis: int = 0, device: torch.device | None = None) -> Tensor:
         """Return the exponents e_i = 2i/width of an axis, (width / 2,) float64: its frequencies are base^−e.

@@ -160,9 +160,9 @@ class RopeScaling:
     """How RoPE frequencies change when an image has more tokens per side than in training.
 
     `factor` is how many times longer than in training, one number for both axes or one per axis (row, column);
-    below 1 it counts as 1. `train_tokens` is the tokens per side in training (1024 px → 64). `watershed` is the
-    time below which `time_aware_watershed` interpolates, `time_aware_late` returns between `return_from` and
-    `return_to`. `proportional` turns on proportional attention.
+    below 1 it counts as 1. `train_tokens` is the tokens per side in training (1024 px → 64), for audio along time.
+    `watershed` is the time below which `time_aware_watershed` interpolates, `time_aware_late` returns between
+    `return_from` and `return_to`. `proportional` turns on proportional attention.
     Methods: paper section 2.3; `time_aware_watershed` and proportional attention: reference code; `yarn`: arXiv
     2309.00071, NTK-by-parts with its constants; `time_aware_late`: our definition; `auto`: rope_choice.py. Raises
     ValueError on an unknown method or values out of range.
@@ -226,9 +226,10 @@ class RopeScaling:
             return tuple(max(1.0, factor) for factor in factors), self.train_tokens
         if isinstance(self.factor, tuple):
             raise ValueError(
-                "this model's positions count patches in one line, which has no factor per axis: give one number"
+                "this model's positions count its tokens in one line, which has no factor per axis: give one number"
             )
-        return (max(1.0, self.factor) ** 2,), axes.tokens((self.train_tokens, self.train_tokens))
+        factor = max(1.0, self.factor)
+        return (factor if axes.of_time else factor**2,), axes.trained(self.train_tokens)
 
     def returned(self, t: Tensor) -> Tensor:
         """Return how far `time_aware_late` has gone from interpolation (0) to NTK-aware (1) at times t, of t's shape.
@@ -250,18 +251,22 @@ class RopeScaling:
         proportional = self.proportional or choice.proportional
         return replace(self, method=choice.method, watershed=watershed, proportional=proportional), choice
 
-    def logit_scale(self, tokens: int, ends: int = 0) -> float:
+    def logit_scale(self, tokens: int, axes: Axes | None = None) -> float:
         """Return what self-attention's logits are multiplied with if `proportional`, else 1.
 
-        √(log N / log N_train) (reference code), or, for `yarn`, (0.1 ln s + 1)² (its paper). With `ends` to each row of
-        patches, N_train counts them twice (reference code).
+        √(log N / log N_train) (reference code), or, for `yarn`, (0.1 ln s + 1)² (its paper). Where rows of patches have
+        ends, N_train counts them twice (reference code); without `axes` they have none.
         """
         if not self.proportional:
             return 1.0
         if self.method == "yarn":
             s = max(self.factor) if isinstance(self.factor, tuple) else self.factor
             return (0.1 * math.log(max(s, 1.0)) + 1) ** 2
-        return math.sqrt(math.log(tokens) / math.log(self.train_tokens**2 + 2 * ends * self.train_tokens))
+        ends = 0 if axes is None else axes.ends
+        trained = self.train_tokens**2 + 2 * ends * self.train_tokens
+        if axes is not None and axes.of_time:
+            trained = self.train_tokens
+        return math.sqrt(math.log(max(2, tokens)) / math.log(trained))
 
 
 PLAIN = RopeScaling("extrapolation")
