@@ -17,6 +17,8 @@ StateDict = dict[str, Tensor]
 
 FLOATS_OF_8_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
 PICKLES = (".pth", ".pt", ".bin", ".ckpt")
+AUDIO = ("audio_generation", "music_generation")
+"""What the network's file is called in downloads of Lumina-T2Audio and Lumina-T2Music: it has no ending."""
 # Where official downloads keep the network, best first.
 NETWORK_FILES = (
     "transformer/diffusion_pytorch_model.safetensors.index.json",
@@ -50,6 +52,11 @@ def network_file(path: str | Path) -> Path:
         for suffix in (".safetensors", *PICKLES):
             if found := sorted(path.glob(f"{name}.*-of-*{suffix}")):
                 return found[0]
+    for folder in (path, *(path / name for name in AUDIO)):
+        if folder.is_file():
+            return folder
+        if len(found := sorted(folder.glob("*.ckpt"))) == 1:  # such as 119.ckpt, the last of a training
+            return found[0]
     raise FileNotFoundError(f"{path} has no network weights; looked for {', '.join(NETWORK_FILES)}")
 
 
@@ -71,6 +78,17 @@ def shards(file: Path) -> list[Path]:
     return found
 
 
+def is_pickle(file: Path) -> bool:
+    """Tell whether a file is one of PyTorch's, by its name, or by how it begins where the name has no known ending."""
+    if file.suffix in (*PICKLES, ".safetensors", ".json"):
+        return file.suffix in PICKLES
+    try:
+        with file.open("rb") as opened:
+            return opened.read(2) in (b"PK", b"\x80\x02")
+    except OSError:
+        return False
+
+
 def read_header(path: str | Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return dtype and shape of every tensor of a safetensors file, folder or index, without loading any.
 
@@ -84,7 +102,7 @@ def read_header(path: str | Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def _header(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    if file.suffix in PICKLES:
+    if is_pickle(file):
         found = _read_pickle(file, mmap=True)
         return {key: (str(x.dtype).removeprefix("torch."), tuple(x.shape)) for key, x in found.items()}
     with _open(file) as opened:
@@ -99,7 +117,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """
     files = shards(network_file(path))
     told = {NORM_GROUPS: str(len(files))} if ranks.ranked(files) else {}
-    if files[0].suffix in PICKLES:
+    if is_pickle(files[0]):
         return told
     with _open(files[0]) as file:
         return told | (file.metadata() or {})
@@ -118,7 +136,7 @@ def read_weights(path: str | Path) -> StateDict:
 
 
 def _weights(file: Path) -> StateDict:
-    if file.suffix in PICKLES:
+    if is_pickle(file):
         return _read_pickle(file)
     with _open(file) as opened:
         return {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
@@ -168,8 +186,9 @@ def _read_pickle(file: Path, mmap: bool = False) -> dict[str, Tensor]:
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{file} is not a whole PyTorch file ({error}); download it again") from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    for inner in ("state_dict", "generator"):  # Lightning's, and vocoders'
+        if isinstance(content, Mapping) and isinstance(content.get(inner), Mapping):
+            content = content[inner]
     if not isinstance(content, Mapping) or not all(isinstance(x, Tensor) for x in content.values()):
         raise ValueError(f"{file} holds no state dict (a mapping from names to tensors)")
     return dict(content)

@@ -1,12 +1,15 @@
 """Write what the reference code of Lumina-T2Audio computes, for the tests of our audio models to be held against.
 
-`python -m lumina_next.tests.support.reference_audio LUMINA_T2X FILE`, LUMINA_T2X a checkout of
-github.com/Alpha-VLLM/Lumina-T2X.
+`python -m lumina_next.tests.support.reference_audio LUMINA_T2X MAKE_AN_AUDIO FILE`: checkouts of
+github.com/Alpha-VLLM/Lumina-T2X and github.com/Text-to-Audio/Make-An-Audio-3, of which it takes the mel spectra. Of
+what they import, the parts that nothing here uses are stood in for.
 """
 
 import importlib
 import json
+import math
 import sys
+import types
 from pathlib import Path
 
 import torch
@@ -48,12 +51,103 @@ def network(dim: int, depth: int, heads: int) -> dict:
     return {"shapes": shapes(model), "outputs": written(velocity=velocity)}
 
 
-def main(checkout: Path, file: Path) -> None:
+AUTOENCODER = {
+    "double_z": True,
+    "in_channels": 6,
+    "out_ch": 6,
+    "z_channels": 4,
+    "kernel_size": 5,
+    "ch": 32,
+    "ch_mult": [1, 2],
+    "num_res_blocks": 1,
+    "attn_layers": [3],
+    "down_layers": [0],
+    "dropout": 0.0,
+}
+
+
+@torch.no_grad()
+def autoencoder() -> dict:
+    """Return moments of 6 frames and a spectrum of 3 latents."""
+    loss = {"target": "torch.nn.Identity"}
+    model = filled(reference("autoencoder1d").AutoencoderKL(4, AUTOENCODER, loss))
+    found = model.encode(numbers("mel", (2, 6, 6)))
+    decoded = model.decode(numbers("latents", (2, 4, 3)))
+    return {"shapes": shapes(model), "outputs": written(mean=found.mean, deviation=found.std, decoded=decoded)}
+
+
+def tone() -> torch.Tensor:
+    """Return 2 × 1100 samples: two tones that grow louder than a file can hold, and noise."""
+    n = torch.arange(1100)
+    tones = (n * (2 * math.pi * 440 / 16000)).sin() + (n * (2 * math.pi * 3100 / 16000)).sin() * 0.5
+    return torch.stack([tones * n / 900, numbers("noise", (1100,)) * 0.01])
+
+
+@torch.no_grad()
+def mel(make_an_audio: Path) -> dict:
+    """Return mel spectra of `tone`; the triangles are torchaudio's in place of librosa's."""
+    from torchaudio.functional import melscale_fbanks
+
+    filters, stft = types.ModuleType("librosa.filters"), torch.stft
+
+    def triangles(rate, n_fft, bins, low, high):
+        return melscale_fbanks(n_fft // 2 + 1, low, high, bins, rate, norm="slaney", mel_scale="slaney").T.numpy()
+
+    def as_of_old(*args, return_complex, **options):  # releases of then returned pairs of real numbers
+        return torch.view_as_real(stft(*args, return_complex=True, **options))
+
+    filters.mel = triangles
+    sys.modules |= {"librosa": types.ModuleType("librosa"), "librosa.filters": filters}
+    sys.path.insert(0, str(make_an_audio / "preprocess"))
+    names = ("fft_size", "audio_num_mel_bins", "audio_sample_rate", "hop_size", "win_size", "fmin", "fmax")
+    torch.stft = as_of_old
+    net = importlib.import_module("NAT_mel").MelNet(
+        dict(zip(names, (1024, 80, 16000, 256, 1024, 0, 8000), strict=True))
+    )
+    return {"outputs": written(mel=net(tone()))}
+
+
+VOCODER = {
+    "num_mels": 6,
+    "upsample_rates": [4, 2],
+    "upsample_kernel_sizes": [8, 4],
+    "upsample_initial_channel": 16,
+    "resblock_kernel_sizes": [3, 7],
+    "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5]],
+    "snake_logscale": True,
+}
+VOCODERS = {"snakebeta": {"resblock": "1"}, "snake": {"resblock": "2", "resblock_dilation_sizes": [[1, 3], [1, 3]]}}
+
+
+@torch.no_grad()
+def vocoder(activation: str, more: dict) -> dict:
+    """Return the sound of 5 frames."""
+    settings = VOCODER | {"activation": activation} | more
+    model = reference("vocoder.bigvgan.models").BigVGAN(types.SimpleNamespace(**settings))
+    state = model.state_dict()
+    kept = {key: x for key, x in state.items() if key.endswith(".filter")}
+    model.load_state_dict(weights({key: tuple(x.shape) for key, x in state.items()}) | kept)
+    found = written(sound=model.eval()(numbers("mel", (2, 6, 5))).squeeze(1))
+    lasting = {key: list(x.shape) for key, x in state.items() if key not in kept}
+    return {"settings": settings, "shapes": lasting, "outputs": found}
+
+
+def stand_in_for_training() -> None:
+    """Put modules with the names that the reference imports for training and for reading configs."""
+    lightning, omega = types.ModuleType("pytorch_lightning"), types.ModuleType("omegaconf")
+    lightning.LightningModule, omega.OmegaConf = nn.Module, None
+    sys.modules |= {"pytorch_lightning": lightning, "omegaconf": omega}
+
+
+def main(checkout: Path, make_an_audio: Path, file: Path) -> None:
     stand_in()
+    stand_in_for_training()
     sys.path.insert(0, str(checkout / "lumina_audio"))
     cases = {f"network_{name}": network(*size) for name, size in NETWORKS.items()}
+    cases |= {"autoencoder": autoencoder(), "mel": mel(make_an_audio)}
+    cases |= {f"vocoder_{name}": vocoder(name, more) for name, more in VOCODERS.items()}
     file.write_text("{\n" + ",\n".join(f'"{name}": {json.dumps(case)}' for name, case in cases.items()) + "\n}\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

@@ -1,8 +1,6 @@
 """Networks of audio: what the reference code computes, any length, both kinds of blocks, files of all layouts."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +8,9 @@ import torch
 from lumina_next.nextdit import AudioConfig, AudioDiT, RopeScaling, load_model, save_model
 from lumina_next.nextdit.checkpoint import build, describe
 from lumina_next.nextdit.families import recognised
+from lumina_next.tests.support.audio_cases import assert_equal, stored
 from lumina_next.tests.support.reference_weights import numbers, weights
 
-CASES = json.loads((Path(__file__).parent / "reference_audio.json").read_text())
 SMALL = AudioConfig(dim=24, n_layers=2, n_heads=3, n_kv_heads=3, text_dim=16, in_channels=5, ffn_dim=32, time_dim=20)
 KINDS = {
     "next": SMALL,
@@ -35,14 +33,11 @@ def inputs(config: AudioConfig, frames: int = 12, batch: int = 2) -> tuple[torch
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["small", "wide"])
 def test_flag_dit_equals_the_reference(name):
-    case = CASES[f"network_{name}"]
-    stored = weights({key: tuple(shape) for key, shape in case["shapes"].items()})
-    found = recognised(stored)
-    model = build(found.family, found.rename(stored), {}).eval()
-    said = case["outputs"]["velocity"]
-    theirs = torch.tensor(said["values"]).view(said["shape"])
-    ours = model(numbers("x", (2, 5, 7)), torch.tensor([0.2, 0.7]), numbers("text", (2, 6, 16)))
-    assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+    case = f"network_{name}"
+    found = recognised(stored(case))
+    model = build(found.family, found.rename(stored(case)), {}).eval()
+    velocity = model(numbers("x", (2, 5, 7)), torch.tensor([0.2, 0.7]), numbers("text", (2, 6, 16)))
+    assert_equal(velocity, case, "velocity")
 
 
 @torch.no_grad()

@@ -1,0 +1,1 @@
+"""What stands around a network of audio: mel spectra, the autoencoder that shortens them, vocoders, text encoders."""
