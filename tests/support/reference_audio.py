@@ -13,8 +13,10 @@ import types
 from pathlib import Path
 
 import torch
+import transformers  # before what stands in for packages that it looks for
 from torch import nn
 
+from . import untrained_audio
 from .reference_numbers import rounded, stand_in
 from .reference_weights import numbers, weights
 
@@ -132,19 +134,59 @@ def vocoder(activation: str, more: dict) -> dict:
     return {"settings": settings, "shapes": lasting, "outputs": found}
 
 
+CAPTIONS = ["birds chirping followed by thunder", ""]
+STRUCTURED = ["<birds chirping& start>@<thunder& end>", ""]
+ROWS = slice(None, None, 11)
+"""Of the tokens' features, those that are written."""
+
+
+@torch.no_grad()
+def text() -> dict:
+    """Return features of sounds' prompts, by CLAP and T5, and of music's, by T5 alone."""
+    modules = reference("encoders.modules")
+    tokenizers = untrained_audio.t5_tokenizer(), untrained_audio.bert_tokenizer()
+    t5, bert = (fast(tokenizer, pad) for tokenizer, pad in zip(tokenizers, ("<pad>", "[PAD]"), strict=True))
+    both, one = (modules.__dict__[name].__new__(modules.__dict__[name]) for name in EMBEDDERS)
+    for embedder in (both, one):
+        nn.Module.__init__(embedder)
+        embedder.device, embedder.max_length = "cpu", 77
+    both.clap_tokenizer, both.t5_tokenizer, one.tokenizer = bert, t5, t5
+    modules.TextEncoder.__init__.__globals__["AutoModel"] = types.SimpleNamespace(
+        from_pretrained=lambda name: untrained_audio.bert()
+    )
+    both.caption_encoder = modules.TextEncoder(untrained_audio.WIDTH, "bert", untrained_audio.WIDTH)
+    both.t5_transformer, one.transformer = untrained_audio.t5(), untrained_audio.t5()
+    found = filled(both).encode({"ori_caption": CAPTIONS, "struct_caption": STRUCTURED})
+    music = filled(one).encode(CAPTIONS)
+    told = {"sounds": shapes(both), "music": shapes(one)}
+    return {"shapes": told, "outputs": written(sounds=found[:, ROWS], music=music[:, ROWS])}
+
+
+EMBEDDERS = "FrozenCLAPFLANEmbedder", "FrozenFLANEmbedder"
+
+
+def fast(tokenizer, pad: str):
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=pad)
+
+
 def stand_in_for_training() -> None:
-    """Put modules with the names that the reference imports for training and for reading configs."""
-    lightning, omega = types.ModuleType("pytorch_lightning"), types.ModuleType("omegaconf")
-    lightning.LightningModule, omega.OmegaConf = nn.Module, None
-    sys.modules |= {"pytorch_lightning": lightning, "omegaconf": omega}
+    """Put modules with the names that the reference imports for training, for reading configs and for sound to text."""
+    names = ("pytorch_lightning", "omegaconf", "importlib_resources", "torchlibrosa", "torchlibrosa.stft")
+    made = {name: types.ModuleType(name) for name in (*names, "torchlibrosa.augmentation")}
+    made["pytorch_lightning"].LightningModule = nn.Module
+    made["omegaconf"].OmegaConf = made["importlib_resources"].files = None
+    made["torchlibrosa.stft"].Spectrogram = made["torchlibrosa.stft"].LogmelFilterBank = None
+    made["torchlibrosa.augmentation"].SpecAugmentation = None
+    sys.modules |= made
 
 
 def main(checkout: Path, make_an_audio: Path, file: Path) -> None:
+    transformers.BertModel, transformers.T5EncoderModel  # noqa: B018 - loads them
     stand_in()
     stand_in_for_training()
     sys.path.insert(0, str(checkout / "lumina_audio"))
     cases = {f"network_{name}": network(*size) for name, size in NETWORKS.items()}
-    cases |= {"autoencoder": autoencoder(), "mel": mel(make_an_audio)}
+    cases |= {"text": text(), "autoencoder": autoencoder(), "mel": mel(make_an_audio)}
     cases |= {f"vocoder_{name}": vocoder(name, more) for name, more in VOCODERS.items()}
     file.write_text("{\n" + ",\n".join(f'"{name}": {json.dumps(case)}' for name, case in cases.items()) + "\n}\n")
 
