@@ -5,7 +5,7 @@ they are written by hand, or from English sentences by rules that say what they 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 WHEN = ("all", "start", "mid", "end")
@@ -134,3 +134,16 @@ def prompt_of(text: str) -> Prompt:
         return Prompt(caption, write(from_sentence(caption) or ([Event(caption)] if clean(caption) else [])))
     caption = clean(EVENT.sub(" ", text))
     return Prompt(caption or sentence_of(events), write(events))
+
+
+def prompt_from_fields(text: str, heard: Mapping[str, str]) -> Prompt:
+    """Return the prompt of a text and of what is heard at each of WHEN, sounds parted by semicolons.
+
+    Where nothing is heard, the text says it all. Raises ValueError for another time.
+    """
+    events = [
+        Event(clean(sound), when) for when, sounds in heard.items() for sound in sounds.split(";") if clean(sound)
+    ]
+    if not events:
+        return prompt_of(text)
+    return Prompt(clean(EVENT.sub(" ", text)) or sentence_of(events), write(events))

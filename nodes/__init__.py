@@ -2,6 +2,9 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .audio.empty_audio import EmptyAudio
+from .audio.load_audio_model import LoadAudioModel
+from .audio.structured_caption import StructuredCaption
 from .conditioning.camera_ring import CameraRing
 from .conditioning.class_label import ClassLabel
 from .conditioning.grid_mask import GridMask
@@ -64,6 +67,9 @@ NODES: list[type[io.ComfyNode]] = [
     SortBySimilarity,
     ClassLabel,
     FlowSdeSampler,
+    LoadAudioModel,
+    EmptyAudio,
+    StructuredCaption,
 ]
 
 

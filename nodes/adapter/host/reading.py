@@ -4,7 +4,7 @@ from pathlib import Path
 
 import comfy.utils
 
-from ....nextdit.files import PICKLES, StateDict, read_header, read_metadata, read_weights, shards
+from ....nextdit.files import StateDict, is_pickle, read_header, read_metadata, read_weights, shards
 from ....nextdit.ranks import ranked
 
 
@@ -14,7 +14,7 @@ def read(file: Path) -> tuple[StateDict, list[dict[str, str]]]:
     Pickles and ranks are read by nextdit, which runs nothing that is in them. Raises FileNotFoundError or ValueError.
     """
     parts = shards(file)
-    if ranked(parts) or any(part.suffix in PICKLES for part in parts):
+    if ranked(parts) or any(is_pickle(part) for part in parts):
         return read_weights(file), [read_metadata(file)]
     read_header(file)  # names a damaged file
     weights: StateDict = {}

@@ -57,8 +57,12 @@ class OwnModel(comfy.model_base.BaseModel):
         self.diffusion_model.config.check_latent(noise.shape)  # an empty latent meets no other check
         check_decoders(noise.shape[1], type(self.latent_format).__name__)
         if kwargs.get("prompt_type") == "positive" and not kwargs.get("area"):  # once a run, of the whole picture
-            sizes.tell(self, noise)
+            self.tell_size(noise)
         return super().extra_conds(**kwargs)
+
+    def tell_size(self, noise: Tensor) -> None:
+        """Say on the node that samples what there is to know of a latent's size."""
+        sizes.tell(self, noise)
 
     def process_latent_in(self, latent: Tensor) -> Tensor:
         self.diffusion_model.config.check_latent(latent.shape)
@@ -109,9 +113,10 @@ class OwnConfig(comfy.supported_models_base.BASE):
         tokens, patch_size = unet_config.get(METADATA_KEY), unet_config["patch_size"]
         return Pixels(tokens and tokens * patch_size, patch_size)
 
-    def architecture(self) -> Any:
-        """Return the network's config."""
-        return self.family.config(**{field.name: self.unet_config[field.name] for field in fields(self.family.config)})
+    def architecture(self, unet_config: dict | None = None) -> Any:
+        """Return the network's config, as detection described it."""
+        told = self.unet_config if unet_config is None else unet_config
+        return self.family.config(**{field.name: told[field.name] for field in fields(self.family.config)})
 
     def inpaint_model(self) -> bool:
         return False  # the base class takes any model with more than four channels for one

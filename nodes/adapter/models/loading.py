@@ -6,7 +6,7 @@ import comfy.sd
 import torch
 
 from ....nextdit.families import explain, recognise, relative
-from ....nextdit.files import network_file, read_header
+from ....nextdit.files import StateDict, network_file, read_header
 from ....nextdit.quantised import markers
 from ..host.decoding import fitting
 from ..host.listing import file_names, find_file, folders, not_found, roots
@@ -62,20 +62,31 @@ def load(path: str | Path, weight_dtype: str = "default", disable_dynamic: bool 
     if recognise(header) is None:
         where = ELSEWHERE.get(relative(header) or "")
         raise ValueError(f"{file} is {explain(header)}{f': {where}' if where else ''}")
-    weights, metadata = read(file)
-    try:
-        for part in metadata:
-            weights |= markers(weights, part, recognise(weights).prefix)
-        weights |= recognise(weights).as_facts(metadata[0])  # not every release's loader hands metadata to detection
-        options, arguments = dict(WEIGHT_DTYPES[weight_dtype]), {}
-        if disable_dynamic:  # releases before dynamic VRAM do not know the argument
-            arguments["disable_dynamic"] = True
-        patcher = comfy.sd.load_diffusion_model_state_dict(weights, options, **arguments)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
+    patcher = from_weights(*read(file), file, weight_dtype, disable_dynamic)
     # how ComfyUI makes this model anew, for torch.compile, LoRA hooks and further GPUs
     patcher.cached_patcher_init = (load, (str(path), weight_dtype))
     return patcher
+
+
+def from_weights(
+    weights: StateDict,
+    metadata: list[dict[str, str]],
+    file: Path,
+    weight_dtype: str = "default",
+    disable_dynamic: bool = False,
+):
+    """Return a ModelPatcher of a model's weights, of any layout; ValueError names the file that they are from."""
+    try:
+        for part in metadata:
+            weights |= markers(weights, part, recognise(weights).prefix)
+        found = recognise(weights)  # not every release's loader hands metadata to detection
+        weights |= found.as_facts(found.metadata(weights, metadata[0]))
+        options, arguments = dict(WEIGHT_DTYPES[weight_dtype]), {}
+        if disable_dynamic:  # releases before dynamic VRAM do not know the argument
+            arguments["disable_dynamic"] = True
+        return comfy.sd.load_diffusion_model_state_dict(weights, options, **arguments)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def describe(patcher) -> str:

@@ -1,0 +1,1 @@
+"""What ComfyUI needs around a network of audio: text encoders as CLIP, sound to latents as VAE, and their loader."""

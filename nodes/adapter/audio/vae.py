@@ -1,0 +1,56 @@
+"""Sound to latents and back as a VAE, for ComfyUI's own VAE Decode Audio and VAE Encode Audio."""
+
+import logging
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sd
+import torch
+from torch import Tensor
+
+from ....nextdit.encoders.audio.coder import SoundCoder
+
+DECODED, ENCODED = 1800, 120
+"""Bytes that a sample takes at most while it is made, and while it is read: BigVGAN's widest layers, and a spectrum."""
+
+
+class AudioVAE(comfy.sd.VAE):
+    """A VAE of mono sound around a SoundCoder. Nothing is made louder or softer: VAE Decode Audio does that once."""
+
+    def __init__(self, coder: SoundCoder):
+        with _unsaid("No VAE weights detected"):
+            super().__init__(sd={})  # for what core expects of any VAE, this release's and later ones'
+        self.first_stage_model = coder.eval().requires_grad_(False)
+        self.latent_channels, self.latent_dim, self.output_channels = coder.channels, 1, 1
+        self.upscale_ratio = self.downscale_ratio = coder.hop
+        self.audio_sample_rate = coder.mel.sample_rate
+        self.process_input = self.process_output = lambda audio: audio
+        self.memory_used_decode = lambda shape, dtype: DECODED * shape[-1] * coder.hop
+        self.memory_used_encode = lambda shape, dtype: ENCODED * shape[-1]
+        self.working_dtypes, self.disable_offload = [torch.float32], True
+        self.device = comfy.model_management.vae_device()
+        idle = comfy.model_management.vae_offload_device()
+        self.vae_dtype, self.output_device = torch.float32, comfy.model_management.intermediate_device()
+        self.patcher = comfy.model_patcher.ModelPatcher(coder, load_device=self.device, offload_device=idle)
+        self.size = comfy.model_management.module_size(coder)
+
+    def vae_encode_crop_pixels(self, pixels: Tensor) -> Tensor:
+        """Mix channels (batch, samples, channels) to one; core would keep the left one, and cut the ends."""
+        return pixels.mean(dim=-1, keepdim=True)
+
+
+class _unsaid(logging.Filter):  # noqa: N801 - used as a function
+    """Keep a warning of core's from the log while a block runs."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.text = text
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return self.text not in record.getMessage()
+
+    def __enter__(self) -> None:
+        logging.getLogger().addFilter(self)
+
+    def __exit__(self, *_) -> None:
+        logging.getLogger().removeFilter(self)
