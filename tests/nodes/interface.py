@@ -8,7 +8,7 @@ from pathlib import Path
 FILE = Path(__file__).with_name("interface.json")
 COMMAND = "python -m lumina_next.tests.nodes.write_interface"
 # Dropdowns that list a user's files, or what torchvision calls things, and so are different everywhere.
-LISTS_OF_FILES = {"model_name", "text_encoder", "lora_name", "file", "imagenet_class"}
+LISTS_OF_FILES = {"model_name", "vocoder", "text_encoder", "lora_name", "file", "imagenet_class"}
 
 
 def describe() -> dict[str, dict]:
