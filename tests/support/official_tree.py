@@ -1,4 +1,4 @@
-"""Small random stand-ins for Lumina-T2I and for Next-DiT on ImageNet, spelt out key by key in the reference layouts."""
+"""Small random stand-ins for Lumina-T2I, Next-DiT on ImageNet (spelt out in the reference layouts) and audio models."""
 
 import json
 import shutil
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
-from . import untrained_text_encoder
+from . import untrained_audio, untrained_text_encoder
 from .reference_weights import weights
 
 DIM, FFN, HEADS = 32, 48, 2
 T2I, NEXT_DIT = "diffusion_models/Lumina-T2I", "diffusion_models/Next-DiT"
 LLAMA = "text_encoders/Llama-2-7b-hf"
+T2AUDIO, T2MUSIC = "checkpoints/Lumina-T2Audio", "checkpoints/Lumina-T2Music"
 
 
 def flag_shapes(text_dim: int) -> dict[str, tuple[int, ...]]:
@@ -49,7 +50,7 @@ def _body(modulations: int) -> dict[str, tuple[int, ...]]:
 
 
 def write(models: Path, text_dim: int) -> None:
-    """Put both models and a LLaMA under ComfyUI's models folder."""
+    """Put the models and a LLaMA under ComfyUI's models folder."""
     for name in (T2I, NEXT_DIT):
         (models / name).mkdir(parents=True, exist_ok=True)
     for name, shapes, more in (
@@ -60,6 +61,8 @@ def write(models: Path, text_dim: int) -> None:
         torch.save(stored, models / name / "consolidated_ema.00-of-01.pth")
         (models / name / "model_args.pth").write_bytes(b"never opened")
     write_llama(models / LLAMA, text_dim)
+    for name, sounds in ((T2AUDIO, True), (T2MUSIC, False)):
+        untrained_audio.write_released(models / name, sounds)
 
 
 def write_llama(folder: Path, hidden: int) -> None:

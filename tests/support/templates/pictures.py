@@ -1,5 +1,7 @@
 """The template browser's pictures: square, what the workflow makes."""
 
+import math
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -10,6 +12,7 @@ from .spec import Template
 SIDE = 512
 PAPER, INK = "#ffffff", "#3b4252"
 TONES = ("#d8dee9", "#88c0d0")  # of the sizes on a card, from the largest
+BARS = 40  # of a sound
 SECONDS = 900  # a grid of larger pictures takes minutes on a CPU
 
 
@@ -45,7 +48,10 @@ def square(picture: Image.Image) -> Image.Image:
 
 
 def card(words: list[str]) -> Image.Image:
-    """Squares in the proportion of the sizes among the words, the largest as wide as the card, the rest below."""
+    """Squares in the proportion of the sizes among the words, the largest as wide as the card, the rest below.
+
+    Without sizes a sound is drawn.
+    """
     sizes = sorted((int(word) for word in words if word.isdigit()), reverse=True)
     picture, edge = Image.new("RGB", (SIDE, SIDE), PAPER), SIDE / 20
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=34)
@@ -53,6 +59,9 @@ def card(words: list[str]) -> Image.Image:
         top = SIDE - edge - (SIDE - 2 * edge) * size / sizes[0]
         pen.rectangle((edge, top, edge + SIDE - edge - top, SIDE - edge), fill=tone, outline=INK)
         pen.text((edge + 14, top + 12), f"{size} px", fill=INK, font=font)
+    for i in range(0 if sizes else BARS):
+        place, height = (i + 0.5) / BARS, abs(math.sin(i * 2.4)) * math.sin(math.pi * (i + 0.5) / BARS) * SIDE / 3
+        pen.line([(SIDE * place, SIDE / 2 - height - 4), (SIDE * place, SIDE / 2 + height + 4)], fill=TONES[1], width=7)
     rest = " ".join(word for word in words if not word.isdigit())
     pen.text((edge + 14, SIDE - edge - 52), rest, fill=INK, font=font)
     return picture

@@ -9,6 +9,8 @@ DIFFUSERS = f"{HUB}/Alpha-VLLM/Lumina-Next-SFT-diffusers"
 VAE = f"{HUB}/stabilityai/sdxl-vae/resolve/main/sdxl_vae.safetensors"
 T2I, LLAMA = f"{HUB}/Alpha-VLLM/Lumina-T2I", f"{HUB}/meta-llama/Llama-2-7b-hf"
 SD_VAE = f"{HUB}/stabilityai/sd-vae-ft-ema-original/resolve/main/vae-ft-ema-560000-ema-pruned.safetensors"
+T2AUDIO, T2MUSIC = f"{HUB}/Alpha-VLLM/Lumina-T2Audio", f"{HUB}/Alpha-VLLM/Lumina-T2Music"
+BERT = f"{HUB}/google-bert/bert-base-uncased/resolve/main/tokenizer.json"
 VAE_LINK = {"3": (VAE, "vae")}
 LINKS = {"1": (NETWORK, "diffusion_models"), **VAE_LINK}
 TESTED = "The weights could not be had where this was made: the graph is tested on small stand-ins."
@@ -161,6 +163,64 @@ The 5B Flag-DiT from which Lumina-Next comes, with the settings of its demo: 102
         ),
         card="1024 Lumina-T2I",
         links=VAE_LINK,
+    ),
+    Template(
+        api="official_text_to_audio",
+        title="Official - Text to audio",
+        note=f"""**Files**, under ComfyUI's models folder:
+
+- checkpoints/Lumina-T2Audio: all files of [Lumina-T2Audio]({T2AUDIO}/tree/main)
+- text_encoders/bert-base-uncased: [tokenizer.json]({BERT})
+
+Sounds, with the settings of the demo: 10 seconds, 100 steps of *euler*, guidance 3. The model reads a sentence and
+which sound is heard when; **Structured Caption** shows what it takes from the sentence. Fill in its fields to say it
+better: several sounds of one time are parted by semicolons.
+
+Make-An-Audio 3 (XL, XXL) opens in the same way.
+
+{TESTED}""",
+        columns=(
+            note(width=420),
+            column("2", "1", width=400),
+            column(
+                Box(
+                    "Text to Audio",
+                    "3-7",
+                    {"negative prompt": "4.text", "seconds": "5.seconds"}
+                    | {name: f"6.{name}" for name in ("seed", "steps", "cfg")},
+                ),
+                "8",
+                width=320,
+            ),
+        ),
+        card="Lumina-T2Audio",
+    ),
+    Template(
+        api="official_text_to_music",
+        title="Official - Text to music",
+        note=f"""**Files**, under ComfyUI's models folder:
+
+- checkpoints/Lumina-T2Music: all files of [Lumina-T2Music]({T2MUSIC}/tree/main)
+
+Music, with the settings of the demo: 10 seconds, 40 steps of *euler*, guidance 5. Name instruments, tempo, mood and
+style in a sentence.
+
+{TESTED}""",
+        columns=(
+            note(width=420),
+            column(
+                Box(
+                    "Text to Music",
+                    "1-6",
+                    {"prompt": "2.text", "negative prompt": "3.text", "seconds": "4.seconds"}
+                    | {name: f"5.{name}" for name in ("seed", "steps", "cfg")}
+                    | {"model": "1.model_name", "vocoder": "1.vocoder"},
+                ),
+                "7",
+                width=400,
+            ),
+        ),
+        card="Lumina-T2Music",
     ),
     Template(
         api="official_class_to_image",
