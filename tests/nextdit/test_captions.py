@@ -2,6 +2,7 @@
 
 import pytest
 
+from lumina_next.benchmarks.captions.agreement import agreement
 from lumina_next.nextdit.captions import Event, Prompt, from_sentence, prompt_of, read, sentence_of, write
 
 # From the prompt of the reference code's demo, as its language model was told to answer.
@@ -74,3 +75,15 @@ def test_events_as_a_sentence_tell_the_same_when_they_are_read():
 def test_events_are_checked(sound, when, says):
     with pytest.raises(ValueError, match=says):
         Event(sound, when)
+
+
+def test_agreement_with_a_language_model_is_counted():
+    rows = [
+        {"ori_cap": "A dog barks, then a gong", "caption": "<dog barking& start>@<gong& end>"},
+        {"ori_cap": "Rain and a strong wind", "caption": "<rain& all>@<wind& start>"},
+        {"ori_cap": "Rain", "caption": "<rain& all>"},
+        {"ori_cap": "", "caption": "<rain& all>"},
+    ]
+    found = agreement(rows)
+    assert found["sentences"] == 3 and found["as many sounds"] == 1 and found["last sound, in sentences of order"] == 1
+    assert found["the same times"] == pytest.approx(2 / 3) and found["one sound, throughout"] == pytest.approx(1 / 3)

@@ -1,0 +1,1 @@
+"""How near structured captions made by rules come to those of a language model."""
