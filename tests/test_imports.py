@@ -22,6 +22,7 @@ MAY_IMPORT = {
 }
 # A folder of nodes/adapter → which others its modules may import.
 ADAPTER = {
+    "audio": {"host", "models"},
     "host": set(),
     "lora": {"host", "models"},
     "models": {"host", "patches", "text"},
