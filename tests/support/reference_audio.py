@@ -21,6 +21,8 @@ from .reference_numbers import rounded, stand_in
 from .reference_weights import numbers, weights
 
 TIMES = [0.2, 0.7]
+STRETCHED = {"linear": {"rope_scaling_factor": 1.75}, "ntk": {"ntk_factor": 1.75}}
+"""Ways to stretch time to 7 frames of 4 in training."""
 NETWORKS = {"small": (24, 2, 3), "wide": (32, 1, 2)}  # width, layers, heads
 
 
@@ -49,8 +51,12 @@ def network(dim: int, depth: int, heads: int) -> dict:
     kind = reference("diffusion.flag_large_dit").FlagDiTv2
     model = filled(kind(in_channels=5, context_dim=16, hidden_size=dim, depth=depth, num_heads=heads, max_len=40))
     steps = (torch.tensor(TIMES) * 1000).long()
-    velocity = model(numbers("x", (2, 5, 7)), steps, numbers("text", (2, 6, 16)))
-    return {"shapes": shapes(model), "outputs": written(velocity=velocity)}
+    x, text = numbers("x", (2, 5, 7)), numbers("text", (2, 6, 16))
+    found = {"velocity": model(x, steps, text)}
+    for name, options in STRETCHED.items():
+        model.freqs_cis = kind.precompute_freqs_cis(dim // heads, 40, **options)
+        found[name] = model(x, steps, text)
+    return {"shapes": shapes(model), "outputs": written(**found)}
 
 
 AUTOENCODER = {

@@ -11,6 +11,7 @@ from ....nextdit.audio_config import AudioConfig
 from ....nextdit.models.audio import FAMILY, AudioDiT
 from ..host import progress
 from ..host.time import flow_time
+from . import sizes
 from .base import OwnConfig, OwnModel, image_model, memory_usage_factor
 from .conditioning import text_conds
 from .network import OwnNetwork
@@ -61,7 +62,7 @@ class LuminaAudio(OwnModel):
 
     def tell_size(self, noise: Tensor) -> None:
         text = length_warning(self.diffusion_model.config, noise.shape[-1])
-        if text is not None:
+        if text is not None and not sizes.is_scaled(self.current_patcher):
             logging.warning(text)
             progress.tell(text)
 
@@ -90,7 +91,7 @@ def length_warning(config: AudioConfig, frames: int) -> str | None:
     seconds = frames / config.frame_rate
     return (
         f"{seconds:.1f} s is past the {config.train_seconds:.1f} s of the model's training: it may repeat itself or "
-        "fall silent"
+        "fall silent. Scaled RoPE in front of the sampler stretches time"
     )
 
 

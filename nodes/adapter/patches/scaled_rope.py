@@ -44,10 +44,40 @@ class Settings:
         proportional = self.proportional and math.prod(grid) > self.train_tokens**2
         return self.scaling(factor, proportional)
 
+    def grid(self, x: Tensor, patch_size: int) -> tuple[int, int]:
+        """Return the rows and columns of tokens of a latent."""
+        return token_grid(x, patch_size)
+
+    def words(self, grid: tuple[int, int], width: int) -> str:
+        """Say in a line what becomes of a grid of tokens `width` pixels wide."""
+        return describe(self, grid, width)
+
     def scaling(self, factor: float | tuple[float, ...], proportional: bool = False) -> RopeScaling:
         """Return the scaling of a factor."""
         times = {"watershed": self.watershed, "return_from": self.return_from, "return_to": self.return_to}
         return RopeScaling(self.method, factor, self.train_tokens, proportional=proportional, **times)
+
+
+@dataclass(frozen=True)
+class TimeSettings(Settings):
+    """Settings for audio, whose tokens follow each other in time, each of so many `seconds`."""
+
+    seconds: float = 1.0
+
+    def at(self, grid: tuple[int, int]) -> RopeScaling | None:
+        factor = math.prod(grid) / self.train_tokens
+        return self.scaling(factor, self.proportional) if factor > 1 else None
+
+    def grid(self, x: Tensor, patch_size: int) -> tuple[int, int]:
+        return 1, math.ceil(x.shape[-1] / patch_size)
+
+    def words(self, grid: tuple[int, int], width: int) -> str:
+        length, native = (f"{tokens * self.seconds:.1f} s" for tokens in (math.prod(grid), self.train_tokens))
+        rope = self.at(grid)
+        if rope is None:
+            return f"{length} is within the {native} of the model's training: nothing changes"
+        how = f"auto: {rope.method}, {self.why}" if self.why else rope.method
+        return f"{length} is {rope.factor:.3g} times the {native} of the model's training: {how}"
 
 
 def scale_rope(model, method: str, train_size: int = 0, **options):
@@ -56,9 +86,12 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
     `train_size` in pixels, 0 for the model's own; `options` are the rest of Settings. A second patch replaces the
     first. Raises ValueError for models that cannot be hooked, unknown training sizes and values out of range.
     """
-    network = network_of(model, "Scaled RoPE")
-    native = native_size_of(model, network, train_size)
-    settings = Settings(method, native.tokens, any_aspect=native.any_aspect, **options)
+    network = stretchable(model)
+    if is_of_time(network):
+        settings: Settings = time_settings(network, method, train_size, **options)
+    else:
+        native = native_size_of(model, network, train_size)
+        settings = Settings(method, native.tokens, any_aspect=native.any_aspect, **options)
     chosen, choice = settings.scaling(1.0, settings.proportional).resolved(family_key(model, network))  # refuses now
     if choice is not None:
         told = {"method": chosen.method, "watershed": chosen.watershed, "proportional": chosen.proportional}
@@ -82,15 +115,43 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
     return patched, settings
 
 
+def stretchable(model):
+    """Return the network of a MODEL whose RoPE can be scaled. Raises ValueError for any other."""
+    network = model.get_model_object("diffusion_model")
+    return network if is_of_time(network) else network_of(model, "Scaled RoPE")
+
+
+def is_of_time(network) -> bool:
+    """Tell whether a network's positions count time and nothing else: audio."""
+    return isinstance(network, OwnNetwork) and getattr(network, "axes", None) is not None and network.axes.of_time
+
+
+def time_settings(network, method: str, train_size: int, per_axis: bool = False, **options) -> TimeSettings:
+    """Return the settings for a network of audio. Raises ValueError for what only pictures have."""
+    if train_size or per_axis:
+        what = "train_size, which is in pixels: set it to 0" if train_size else "per_axis: choose area"
+        raise ValueError(f"audio has a length and no {what}; the model knows the length of its training")
+    config = network.config
+    return TimeSettings(method, config.train_tokens, seconds=config.patch_size / config.frame_rate, **options)
+
+
 def draw_readout(model, settings: Settings, latent: dict | None = None) -> Tensor:
     """Return the picture of the frequencies for a LATENT, or for twice the native size without one, as an IMAGE."""
     twice = 2 * settings.train_tokens
-    network = network_of(model, "Scaled RoPE")
-    tokens, note = (twice, twice), "without a latent"
+    network = stretchable(model)
+    tokens, note = (1 if is_of_time(network) else twice, twice), "without a latent"
     if latent is not None:
-        tokens, note = latent_tokens(model, network, latent), "this latent"
+        of = time_tokens if is_of_time(network) else latent_tokens
+        tokens, note = of(model, network, latent), "this latent"
     rope = settings.at(tokens) or settings.scaling(1.0)
     return draw_wavelengths(rope, _axes(model, network), tokens, note)
+
+
+def time_tokens(model, network, latent: dict) -> tuple[int, int]:
+    """Return the tokens that a LATENT of audio will have in a model, as one row."""
+    own = model.get_model_object("latent_format").temporal_downscale_ratio
+    frames = round(latent["samples"].shape[-1] * (latent.get("downscale_ratio_temporal") or own) / own)
+    return 1, math.ceil(frames / network.patch_size)
 
 
 def _axes(model, network) -> Axes:
@@ -103,7 +164,7 @@ def _axes(model, network) -> Axes:
 
 def _argument(settings: Settings, patch_size: int, tell: Callable[[tuple[int, int]], None]):
     def hand_over(executor, x, t, *args, **kwargs):
-        grid = token_grid(x, patch_size)
+        grid = settings.grid(x, patch_size)
         tell(grid)
         rope = settings.at(grid)
         return executor(x, t, *args, **(kwargs if rope is None else kwargs | {"rope": rope}))
@@ -118,7 +179,7 @@ def _tell_once(settings: Settings, width: int, node: str | None) -> Callable[[tu
     def tell(grid: tuple[int, int]) -> None:
         if grid not in described:
             described.add(grid)
-            say(node, describe(settings, grid, width))
+            say(node, settings.words(grid, width))
 
     return tell
 

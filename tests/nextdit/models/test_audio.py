@@ -38,6 +38,11 @@ def test_flag_dit_equals_the_reference(name):
     model = build(found.family, found.rename(stored(case)), {}).eval()
     velocity = model(numbers("x", (2, 5, 7)), torch.tensor([0.2, 0.7]), numbers("text", (2, 6, 16)))
     assert_equal(velocity, case, "velocity")
+    stretched = {"linear": "interpolation", "ntk": "time_aware_watershed"}  # from the first step on a larger base
+    for name, method in stretched.items():
+        rope = RopeScaling(method, 1.75, train_tokens=7, watershed=0.0)
+        x, text = numbers("x", (2, 5, 7)), numbers("text", (2, 6, 16))
+        assert_equal(model(x, torch.tensor([0.2, 0.7]), text, rope=rope), case, name)
 
 
 @torch.no_grad()

@@ -9,9 +9,11 @@ import pytest
 import torch
 from comfy.cli_args import LatentPreviewMethod, args
 
+from lumina_next.nextdit import RopeScaling
 from lumina_next.nextdit.audio_files import load_audio
 from lumina_next.nodes.adapter.audio import loading as audio_loading
 from lumina_next.nodes.adapter.models import audio, loading
+from lumina_next.nodes.adapter.patches import scaled_rope
 from lumina_next.nodes.audio.empty_audio import EmptyAudio
 from lumina_next.nodes.audio.structured_caption import StructuredCaption
 from lumina_next.tests.support.untrained_audio import checkpoint, write_released
@@ -208,3 +210,30 @@ def test_core_draws_no_picture_of_frames(loaded, monkeypatch, method):
     monkeypatch.setattr(args, "preview_method", method)
     model = loaded[0]
     assert latent_preview.get_previewer(model.load_device, model.model.latent_format) is None
+
+
+def test_scaled_rope_stretches_time(loaded, monkeypatch, caplog):
+    model, clip, vae, _ = loaded
+    long = audio.empty_audio(model, 20.0, 1)[0]
+    plain = sample(model, clip, long)
+    said = []
+    monkeypatch.setattr(scaled_rope, "say", lambda node, text: said.append(text))
+    patched, settings = scaled_rope.scale_rope(model, "interpolation")
+    caplog.clear()
+    calls = []
+    velocity = audio.Network.velocity
+    monkeypatch.setattr(audio.Network, "velocity", lambda *a: (calls.append(a[5]), velocity(*a))[1])
+    stretched = sample(patched, clip, long)
+    assert {call.rope for call in calls} == {RopeScaling("interpolation", 625 / 312, train_tokens=312)}
+    assert said == ["20.0 s is 2 times the 10.0 s of the model's training: interpolation"] and not caplog.records
+    assert not torch.allclose(stretched, plain)
+    within = audio.empty_audio(model, 5.0, 1)[0]
+    torch.testing.assert_close(sample(patched, clip, within), sample(model, clip, within), rtol=0, atol=0)
+    assert said[-1] == "5.0 s is within the 10.0 s of the model's training: nothing changes"
+    chosen = scaled_rope.scale_rope(model, "auto", proportional=True)[1]
+    assert chosen.method == "time_aware" and chosen.at((1, 400)).proportional
+    for latent in (None, long, {"samples": torch.zeros(1, 64, 400), "downscale_ratio_temporal": 2048}):
+        assert scaled_rope.draw_readout(model, settings, latent).shape == (1, 250, 360, 3)
+    for wrong in ({"train_size": 64}, {"per_axis": True}):
+        with pytest.raises(ValueError, match="audio has a length and no"):
+            scaled_rope.scale_rope(model, "interpolation", **wrong)
