@@ -1,6 +1,8 @@
 """Reading weights: single files, shards with an index, ranks, folders; never running code from a file."""
 
 import pickle
+import re
+import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -178,11 +180,13 @@ def _read_pickle(file: Path, mmap: bool = False) -> dict[str, Tensor]:
             "not opened, and is not needed; choose consolidated.00-of-01 or the folder that it is in"
         )
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"Python objects other than tensors{f' ({found[1]})' if found else ''}"
         raise ValueError(
-            f"{file} was refused: it holds Python objects other than tensors, which could run code (nothing was "
-            "run); use the safetensors version, or convert it on a machine that you can afford to lose"
+            f"{file} was refused: it holds {what}, which could run code (nothing was run); use the safetensors "
+            "version, or convert it on a machine that you can afford to lose"
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{file} is not a whole PyTorch file ({error}); download it again") from error

@@ -1,4 +1,4 @@
-"""The oldest ComfyUI that the pack supports, 0.3.64: it loads, and makes pictures and points.
+"""The oldest ComfyUI that the pack supports, 0.3.64: it loads, and makes pictures, points and sounds.
 
 Set LUMINA_NEXT_OLD_COMFYUI to a checkout of that release; its requirements must be in this Python's environment.
 """
@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from lumina_next.nextdit.clouds.files import read_points
+from lumina_next.tests.host.test_audio import RATE, fast, heard
 from lumina_next.tests.host.test_server import NODES
+from lumina_next.tests.support import untrained_audio
 from lumina_next.tests.support.checkpoints import write_untrained
 from lumina_next.tests.support.comfy_client import ComfyClient
 from lumina_next.tests.support.comfy_server import PACK, ComfyServer
@@ -26,6 +28,7 @@ def old(tmp_path_factory):
         pytest.skip(f"OLD COMFYUI NOT TESTED: set {VARIABLE} to a checkout of ComfyUI 0.3.64")
     base = tmp_path_factory.mktemp("old-comfyui")
     write_untrained(base / "models")
+    untrained_audio.write_released(base / "models/checkpoints/Lumina-T2Audio")
     # that release serves a folder of a package which newer versions of the package no longer have
     templates = base / "packages/comfyui_workflow_templates"
     (templates / "templates").mkdir(parents=True)
@@ -75,3 +78,13 @@ def test_points_from_a_label_with_our_nodes(old):
     assert image.std() > 1
     (file,) = (old.base / "output/3d").glob("label_to_points*.ply")
     assert read_points(file).shape == (32, 3)
+
+
+def test_sounds_with_our_nodes(old):
+    """That release takes every sound for one of 44.1 kHz, and asks no VAE."""
+    client = ComfyClient(old.url)
+    try:
+        sound, rate = heard(old, client.run(fast("official_text_to_audio")))
+    finally:
+        client.close()
+    assert rate == 44100 and sound.shape == (1, -(-31 * 512 * 44100 // RATE)) and sound.std() > 1e-3
