@@ -38,7 +38,7 @@ ARGUMENTS = "model_args.pth"
 
 
 def network_file(path: str | Path) -> Path:
-    """Return the file that holds the network: `path` itself, or what a downloaded folder has of NETWORK_FILES.
+    """Return the file that holds the network: `path` itself, or what a downloaded folder has of it.
 
     Raises FileNotFoundError.
     """
@@ -47,19 +47,33 @@ def network_file(path: str | Path) -> Path:
         return path
     if not path.is_dir():
         raise FileNotFoundError(f"{path} does not exist; it may have been moved or deleted since it was listed")
+    found = published_file(path) or audio_file(path)
+    if found is None:
+        looked = ", ".join((*NETWORK_FILES, *AUDIO))
+        raise FileNotFoundError(f"{path} has no network weights; looked for {looked}, and a single .ckpt")
+    return found
+
+
+def published_file(folder: Path) -> Path | None:
+    """Return what a folder has of NETWORK_FILES, or of the parts of a training on several ranks."""
     for name in NETWORK_FILES:
-        if (path / name).is_file():
-            return path / name
-    for name in RANKED:  # of several ranks, of which the first found names the others
+        if (folder / name).is_file():
+            return folder / name
+    for name in RANKED:  # of which the first found names the others
         for suffix in (".safetensors", *PICKLES):
-            if found := sorted(path.glob(f"{name}.*-of-*{suffix}")):
+            if found := sorted(folder.glob(f"{name}.*-of-*{suffix}")):
                 return found[0]
-    for folder in (path, *(path / name for name in AUDIO)):
-        if folder.is_file():
-            return folder
-        if len(found := sorted(folder.glob("*.ckpt"))) == 1:  # such as 119.ckpt, the last of a training
+    return None
+
+
+def audio_file(folder: Path) -> Path | None:
+    """Return the checkpoint of an audio model's download: of AUDIO, or the only .ckpt there, such as 119.ckpt."""
+    for place in (*(folder / name for name in AUDIO), folder):
+        if place.is_file():
+            return place
+        if len(found := sorted(place.glob("*.ckpt"))) == 1:
             return found[0]
-    raise FileNotFoundError(f"{path} has no network weights; looked for {', '.join(NETWORK_FILES)}")
+    return None
 
 
 def shards(file: Path) -> list[Path]:

@@ -6,7 +6,7 @@ import comfy.sd
 import torch
 
 from ....nextdit.families import explain, recognise, relative
-from ....nextdit.files import StateDict, network_file, read_header
+from ....nextdit.files import StateDict, network_file, published_file, read_header
 from ....nextdit.quantised import markers
 from ..host.decoding import fitting
 from ..host.listing import file_names, find_file, folders, not_found, roots
@@ -114,7 +114,6 @@ def _is_wanted(folder: Path) -> bool | None:
 
 def _has_network(folder: Path) -> bool:
     try:
-        network_file(folder)
-    except OSError:  # none, or a folder that may not be read
+        return published_file(folder) is not None
+    except OSError:  # a folder that may not be read
         return False
-    return True

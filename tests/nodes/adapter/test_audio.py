@@ -237,3 +237,12 @@ def test_scaled_rope_stretches_time(loaded, monkeypatch, caplog):
     for wrong in ({"train_size": 64}, {"per_axis": True}):
         with pytest.raises(ValueError, match="audio has a length and no"):
             scaled_rope.scale_rope(model, "interpolation", **wrong)
+
+
+def test_a_repository_of_another_model_with_a_checkpoint_in_it_is_not_listed_as_ours(models, monkeypatch):
+    folder = models / "stable-diffusion"
+    folder.mkdir()
+    torch.save({"state_dict": {}}, folder / "v1-5.ckpt")
+    monkeypatch.setattr(loading, "roots", lambda *kinds: [models])
+    assert not loading._repositories()
+    assert "stable-diffusion" not in audio_loading.model_names()
