@@ -100,12 +100,12 @@ def train(trainer: Trainer, folder: Path, out: Path | None) -> list[float]:
 
 
 def keep(trainer: Trainer, folder: Path, out: Path | None) -> None:
-    """Write state, checkpoint and, for models that draw pixels, samples."""
+    """Write state, checkpoint and samples."""
     run, options = trainer.run, trainer.options
     run.save(folder / "state.pt")
     (folder / "losses.txt").write_text("".join(f"{loss:.5f}\n" for loss in run.losses), "utf-8")
     run.export(out or folder / "model.safetensors", {"title": options.title, **trainer.task.about(run.model)})
-    if options.samples and run.model.config.in_channels == 3:
+    if options.samples:
         trainer.task.show(run.averaged(), folder / f"samples-{run.step:06d}.png", trainer.spent)
 
 

@@ -1,0 +1,1 @@
+"""Clips of General MIDI sounds and their captions."""

@@ -1,0 +1,104 @@
+"""Stage 2 of sounds, `python -m lumina_next.training.tasks.audio`: mel spectra of sounds from captions.
+
+Trains on what `training.data.sounds.prepare` made. Goes on when called again with the same `--run`.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ...nextdit import Call, load_model
+from ...nextdit.audio_config import AudioConfig
+from ...nextdit.layers.attend import default_attend
+from ...nextdit.models.audio import AudioDiT
+from ...nextdit.text import TextEncoder, load_text_encoder
+from ...pipelines.frames import sample_frames
+from ...pipelines.sampling import Sampling
+from ..data.sounds.batches import TRAIN_FRAMES, SoundBatch, SoundBatches
+from ..data.sounds.prepare import MEL, load
+from ..data.sounds.spectrogram import to_picture
+from ..loop.attention import folded_attention
+from ..loop.flow import flow_loss, initialise
+from ..loop.trainer import Trainer, encode, parser, run_stage, start
+
+MIDDLE, SPREAD = -2.5, 1.5  # of log10 magnitudes, as the network sees them
+SHOWN = ("a dog bark", "church bells", "rain", "a violin", "a bass drum", "a dog bark, then church bells", "笛子", "")
+
+
+def demo_config(text_dim: int) -> AudioConfig:
+    """Return the demo's architecture: mel spectra, two frames a token."""
+    return AudioConfig(
+        dim=192,
+        n_layers=6,
+        n_heads=3,
+        n_kv_heads=1,
+        text_dim=text_dim,
+        in_channels=MEL.bins,
+        patch_size=2,
+        ffn_dim=512,
+        time_dim=192,
+        train_frames=TRAIN_FRAMES,
+        frame_rate=MEL.frame_rate,
+        scale_factor=1 / SPREAD,
+        latent_shift=MIDDLE,
+    )
+
+
+class AudioTask:
+    """Spectra from captions."""
+
+    def __init__(self, encoder: TextEncoder, options: argparse.Namespace):
+        self.encoder, self.options = encoder, options
+
+    def loss(self, model: AudioDiT, batch: SoundBatch, generator: torch.Generator) -> Tensor:
+        device = torch.device(self.options.device)
+        text, mask = encode(self.encoder, batch.prompts, device)
+        call = Call(attend=folded_attention if device.type == "cpu" else default_attend)
+        seen = (batch.spectra - model.config.latent_shift) * model.config.scale_factor
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            return model.velocity(x, t, text, mask, call)
+
+        return flow_loss(velocity, seen.to(device), generator, self.options.centre)
+
+    def about(self, model: AudioDiT) -> dict[str, str]:
+        return {}
+
+    def show(self, model: AudioDiT, file: Path, spent: float) -> None:
+        """Draw a spectrogram of each of SHOWN."""
+        spectra = sample_frames(
+            model, self.encoder, SHOWN, range(len(SHOWN)), TRAIN_FRAMES, Sampling(20, "uniform", cfg=3.0)
+        )
+        Image.fromarray(to_picture(spectra)).save(file)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    stage = parser(__doc__, "Lumina-Next sounds demo")
+    add = stage.add_argument
+    add("--model", type=Path, help="checkpoint to start from (default: an untrained one of the demo's size)")
+    add("--frames", type=int, default=3072, help="frames a batch")
+    add("--centre", type=float, default=-0.4, help="of training times on the logit scale")
+    return stage.parse_args(arguments)
+
+
+def make_trainer(options: argparse.Namespace) -> Trainer:
+    """Build model, data and optimizers from the options, and resume where --run has a state."""
+    torch.manual_seed(options.seed)
+    encoder = load_text_encoder(options.text_encoder, device=options.device, dtype=torch.float32)
+    if options.model:
+        model = load_model(options.model, dtype=torch.float32, family="audio")
+    else:
+        model = initialise(AudioDiT(demo_config(encoder.width)))
+    batches = SoundBatches(load(options.cache), options.frames, options.seed)
+    return start(model, AudioTask(encoder, options), batches, options)
+
+
+def main() -> None:
+    run_stage(parse, make_trainer)
+
+
+if __name__ == "__main__":
+    main()
