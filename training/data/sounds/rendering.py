@@ -65,7 +65,7 @@ class Font:
         self.synth.delete()
 
     def play(self, sound: Sound, chance: Random) -> np.ndarray:
-        """Return one sound, SECONDS long with PEAK, float32, on one of its keys, as hard and as long as chance will have it.
+        """Return one sound, SECONDS long with PEAK, float32, on a key of its own, as hard and long as chance has it.
 
         Raises ValueError if the font is silent there.
         """
