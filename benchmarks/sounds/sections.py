@@ -160,7 +160,8 @@ def distance(bench: Bench) -> list[Row]:
 
 def pairs_of(count: int, held: bool) -> list[list[int]]:
     """Return pairs of judged sounds, those that training never had in this order or others; always the same."""
-    chance, found = Random("pairs"), []
+    chance = Random("pairs")
+    found: list[list[int]] = []
     while len(found) < count:
         pair = chance.sample(JUDGED, 2)
         if captions.pair_is_held_out(pair) == held:
