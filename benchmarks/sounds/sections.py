@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import product
+from itertools import permutations, product
 from random import Random
 from typing import Any
 
@@ -158,15 +158,10 @@ def distance(bench: Bench) -> list[Row]:
     return [{"clips": name, "Fréchet distance": frechet(features(x) @ axes, true @ axes)} for name, x in rows.items()]
 
 
-def pairs_of(count: int, held: bool) -> list[list[int]]:
-    """Return pairs of judged sounds, those that training never had in this order or others; always the same."""
-    chance = Random("pairs")
-    found: list[list[int]] = []
-    while len(found) < count:
-        pair = chance.sample(JUDGED, 2)
-        if captions.pair_is_held_out(pair) == held:
-            found.append(pair)
-    return found
+def pairs_of(count: int, held: bool) -> list[tuple[int, int]]:
+    """Return up to `count` pairs of judged sounds, in orders that training never had or in others; always the same."""
+    pairs = [pair for pair in permutations(JUDGED, 2) if captions.pair_is_held_out(pair) == held]
+    return Random("pairs").sample(pairs, min(count, len(pairs)))
 
 
 def order(bench: Bench) -> list[Row]:

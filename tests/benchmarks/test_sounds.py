@@ -163,7 +163,8 @@ def test_pairs_are_the_same_every_time_and_held_out_or_not():
     for held in (False, True):
         pairs = sections.pairs_of(12, held)
         assert pairs == sections.pairs_of(12, held) and {pair_is_held_out(pair) for pair in pairs} == {held}
-        assert all(set(pair) <= set(JUDGED) and len(set(pair)) == 2 for pair in pairs)
+        assert all(set(pair) <= set(JUDGED) and len(set(pair)) == 2 for pair in pairs) and len(set(pairs)) == 12
+    assert 12 < len(sections.pairs_of(10**6, True)) < len(sections.pairs_of(10**6, False)) / 5, "no more than there are"
 
 
 def test_without_aisfx_the_judge_says_what_to_install(monkeypatch):
