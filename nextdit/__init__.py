@@ -13,6 +13,7 @@ from .models.flag import FlagDiT
 from .models.image import NextDiT
 from .models.multiview import MultiViewNextDiT, Views
 from .models.points import PointNextDiT
+from .models.video import VideoNextDiT
 from .text import TextEncoder, load_text_encoder
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "PointNextDiT",
     "RopeScaling",
     "TextEncoder",
+    "VideoNextDiT",
     "Views",
     "load_model",
     "load_text_encoder",

@@ -25,9 +25,9 @@ class Call:
 
     The first `dropped_layers` layers drop context: whoever makes the call asks `drop.layers`, so that nothing within it
     waits for t's value. `cross` attends to the text in place of `attend`; `replace` runs something else in place of a
-    layer; `positions` are those of the rows and the columns for RoPE, by default 0, 1, 2, …; `pooled` (B, text_dim)
-    modulates the layers in place of the mean text feature. `proportional` attention is for networks without RoPE, the
-    others have it as part of `rope`.
+    layer; `positions` are those of the rows and the columns for RoPE, by default 0, 1, 2, …, `frame_positions` those of
+    the frames of a clip; `pooled` (B, text_dim) modulates the layers in place of the mean text feature. `proportional`
+    attention is for networks without RoPE, the others have it as part of `rope`.
     """
 
     rope: RopeScaling | None = None
@@ -39,6 +39,7 @@ class Call:
     positions: Sequence[Tensor] | None = None
     pooled: Tensor | None = None
     proportional: bool = False
+    frame_positions: Tensor | None = None
 
     @classmethod
     def of(cls, t: Tensor, n_layers: int, drop: ContextDrop | None = None, **options: Any) -> "Call":
@@ -65,6 +66,10 @@ class Call:
         if self.positions is not None:
             return self.positions
         return [torch.arange(n, device=device) for n in grid]
+
+    def counted(self, frames: int, device: torch.device) -> Tensor:
+        """Return the positions of this many frames."""
+        return torch.arange(frames, device=device) if self.frame_positions is None else self.frame_positions
 
     def attending(
         self, rotary: Tensor, mask: Tensor | None, grid: tuple[int, int], dtype: torch.dtype, axes: Axes

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from . import train_size
 from .family import NORM_GROUPS, Family, Layout, as_fact, fact_text
-from .models import audio, class_image, classifier, flag, image, multiview, points
+from .models import audio, class_image, classifier, flag, image, multiview, points, video
 
 FAMILIES: tuple[Family, ...] = (
     image.FAMILY,
     multiview.FAMILY,
+    video.FAMILY,
     points.FAMILY,
     classifier.FAMILY,
     flag.FAMILY,
@@ -26,8 +27,16 @@ COMMON_FACTS = (train_size.METADATA_KEY, NORM_GROUPS)
 
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "module.", "model.", "transformer.")
 
+LUMINA_VIDEO = "motion_embedder.mlp.0.weight"
+"""A key of Lumina-Video (arXiv 2502.06782), whose layers have the names of ours: it is read as none of our families."""
+
 # Models that are easily taken for ours: a key that gives them away → what they are.
 RELATIVES = (
+    (
+        rf"(^|\.){re.escape(LUMINA_VIDEO)}$",
+        "Lumina-Video (Lumina-Video-f24R960), a later model that embeds patches of several sizes and the amount of "
+        "motion: the code of Alpha-VLLM/Lumina-Video runs it, this pack does not",
+    ),
     (r"[._]lora[._]?(up|down|A|B)\.", "a LoRA"),
     (r"noise_refiner\.|attention\.qkv\.weight$", "Lumina-Image-2.0 or Z-Image, which ComfyUI itself loads"),
     (r"eol_token$", "a Flag-DiT (Lumina-T2I) of which weights are missing: download it again"),
@@ -102,6 +111,8 @@ def recognise(keys: Iterable[str]) -> Recognised | None:
     Keys without the prefix of the network's (a VAE in the same file) stay out.
     """
     keys = list(keys)
+    if any(key.endswith(LUMINA_VIDEO) for key in keys):
+        return None
     have = set(keys)
     found: tuple[int, Family, Layout, str] | None = None
     for family in FAMILIES:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .layers.rope_scaling import scale_factor
 
-METADATA_KEY = "train_tokens"
+METADATA_KEY, FRAMES_KEY = "train_tokens", "train_frames"
 LEAST = 7  # RoPE scaling compares the training size with 2π
 
 
@@ -80,6 +80,19 @@ def train_tokens(metadata: Mapping[str, str] | None) -> int | None:
         raise ValueError(
             f"the file's metadata says {METADATA_KEY} = {text!r}; expected a whole number of tokens per side, "
             f"{LEAST} or more: write the file again without it, or with the right one"
+        )
+    return int(text)
+
+
+def train_frames(metadata: Mapping[str, str] | None) -> int | None:
+    """Return the frames of a training clip in a file's metadata, None if it has none. ValueError if it is no number."""
+    text = (metadata or {}).get(FRAMES_KEY)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise ValueError(
+            f"the file's metadata says {FRAMES_KEY} = {text!r}; expected a whole number of frames, 1 or more: write "
+            "the file again without it, or with the right one"
         )
     return int(text)
 

@@ -129,8 +129,7 @@ class Pictures(Stack):
             places = [torch.arange(self.axes.tokens(grid), device=t.device)]
             return self.axes.table(places, call.scaling.thetas(self.axes, t))
         still = len(self.axes.widths) - 2
-        counted = [torch.arange(frames, device=t.device)] * still
-        positions = [*counted, *call.grid_positions(grid, t.device)]
+        positions = [call.counted(frames, t.device)] * still + [*call.grid_positions(grid, t.device)]
         table = self.axes.table(positions, call.scaling.thetas(self.axes, t, still))
         if not still:  # all frames have the same positions
             return table if table.shape[1] == 1 else table.repeat_interleave(frames, dim=1)

@@ -35,6 +35,10 @@ from .sampling.flow_sampler import FlowSampler
 from .sampling.flow_schedule import FlowSchedule
 from .sampling.flow_sde_sampler import FlowSdeSampler
 from .sampling.visual_anagram import VisualAnagram
+from .video.decode_video import DecodeVideo
+from .video.empty_video import EmptyVideo
+from .video.encode_video import EncodeVideo
+from .video.image_to_video import ImageToVideo
 
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
@@ -70,6 +74,10 @@ NODES: list[type[io.ComfyNode]] = [
     LoadAudioModel,
     EmptyAudio,
     StructuredCaption,
+    EmptyVideo,
+    ImageToVideo,
+    EncodeVideo,
+    DecodeVideo,
 ]
 
 

@@ -2,16 +2,19 @@
 
 from .classes import ClassToImage, class_to_image, class_to_images
 from .classify import ClassifyRequest, Guess, Recognised, classify, image_features
+from .clips import Clip, read_clip
 from .models import Models, UndecodedError
 from .pictures import Picture
 from .points import PointCloud, PointsRequest, points
 from .sampling import Progress, Sampling
 from .text_to_image import TextToImage, text_to_image, text_to_images
+from .video import VideoRequest, video
 from .views import ViewsRequest, views
 
 __all__ = [
     "ClassToImage",
     "ClassifyRequest",
+    "Clip",
     "Guess",
     "Models",
     "Picture",
@@ -22,13 +25,16 @@ __all__ = [
     "Sampling",
     "TextToImage",
     "UndecodedError",
+    "VideoRequest",
     "ViewsRequest",
     "class_to_image",
     "class_to_images",
     "classify",
     "image_features",
     "points",
+    "read_clip",
     "text_to_image",
     "text_to_images",
+    "video",
     "views",
 ]

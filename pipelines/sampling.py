@@ -89,7 +89,7 @@ def counted(progress: Progress | None, total: int) -> OnStep | None:
 def guided_velocity(
     network: Callable[..., Tensor], text: Tensor, mask: Tensor | None, sampling: Sampling, **options: object
 ) -> Velocity:
-    """Return the velocity of pictures x (B, C, H, W), both halves of the guidance in one batch.
+    """Return the velocity of pictures x (B, C, …, H, W), both halves of the guidance in one batch.
 
     text (2·B, L, D) has the prompts' rows and then those to steer away from, or without guidance (B, L, D); `options`
     go to the network.
@@ -98,7 +98,7 @@ def guided_velocity(
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         rows = 2 if sampling.guided else 1
         each = t.float().to(x.device).expand(rows * len(x))
-        v = network(x.repeat(rows, 1, 1, 1), each, text, mask, **options)
+        v = network(x.repeat(rows, *[1] * (x.ndim - 1)), each, text, mask, **options)
         return sampling.guide(*v.chunk(2)) if sampling.guided else v
 
     return velocity

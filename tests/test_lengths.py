@@ -4,8 +4,8 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# A public face whose options, all by keyword, are those of two networks: what is seen, and what a call may change.
-FACES = {("nextdit/models/multiview.py", "forward"): 11}
+# Public faces whose options, all by keyword, are of two kinds: what is seen, and what a call may change.
+FACES = {("nextdit/models/multiview.py", "forward"): 11, ("nextdit/models/video.py", "forward"): 9}
 SKIPPED = {".venv", ".launch", "build", "dist"}
 
 

@@ -3,6 +3,7 @@
 from math import ceil
 
 from ...nextdit import NextDiTConfig
+from ...nextdit.layers.embedders import PlaceEmbedder
 
 
 def step_flops(
@@ -41,3 +42,19 @@ def views_flops(config: NextDiTConfig, grid: tuple[int, int], frames: int, text:
     pooled_again = (frames - 1) * c.text_dim * c.time_dim
     more = c.n_layers * (frames * others - text_again) + azimuth - pooled_again
     return step_flops(c, grid, text, batch=frames) + 2 * more
+
+
+def video_flops(config: NextDiTConfig, grid: tuple[int, int], frames: int, text: int, window: int | None = None) -> int:
+    """Return the operations of one clip of a video Next-DiT, each frame of which attends to `window` frames, or to all.
+
+    Frames cost what images do, but attend to the tokens of others; the text's keys and values are made once.
+    """
+    c, tokens = config, grid[0] * grid[1]
+    seen = frames if window is None else min(window, frames)
+    others = 2 * tokens * (seen - 1) * tokens * c.dim
+    text_again = (frames - 1) * text * c.text_dim * 2 * c.n_kv_heads * c.head_dim
+    places = frames * (PlaceEmbedder.WAVES * c.time_dim + c.time_dim**2)
+    pooled_again = (frames - 1) * c.text_dim * c.time_dim
+    return step_flops(c, grid, text, batch=frames) + 2 * (
+        c.n_layers * (frames * others - text_again) + places - pooled_again
+    )

@@ -17,6 +17,7 @@ from ...training.data.emoji.pictures import to_pixels
 
 UNITS = {"identity": "%", "one object": "%", "psnr": "dB", "both, in order": "%", "left": "%", "right": "%"}
 UNITS |= {"dropped": "%", "lost": "dB"}
+UNITS |= dict.fromkeys(("motion", "speed, of those", "object", "object, classifier", "drift"), "%")  # of clips
 HEADS = {"psnr": "PSNR", "perceptual": "perceptual (GMSD) ↓", "sharpness": "sharpness ÷ true", "edges": "edges ↓"}
 HEADS |= {"above default": "GMSD − default's", "above bicubic": "GMSD − bicubic's"}
 SHORT_HEADS = {  # what a reader of docs/ wants to know

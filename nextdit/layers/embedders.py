@@ -1,4 +1,4 @@
-"""Numbers as features: times and azimuths."""
+"""Numbers as features: times, azimuths and places."""
 
 import math
 
@@ -42,3 +42,23 @@ class AzimuthEmbedder(nn.Module):
     def forward(self, azimuth: Tensor, dtype: torch.dtype) -> Tensor:
         angles = torch.deg2rad(azimuth.float())
         return self.mlp(torch.stack([angles.sin(), angles.cos()], dim=-1).to(dtype))
+
+
+class PlaceEmbedder(nn.Module):
+    """Places (N,) between 0 and 1 → features (N, width): WAVES cosines, a two-layer SiLU MLP.
+
+    Half waves fit into the length 0, 1, 2, … times, as in a discrete cosine transform: both ends are told apart, and
+    what changes fast from place to place too.
+    """
+
+    WAVES = 16
+
+    def __init__(self, width: int, *, operations, **factory):
+        super().__init__()
+        self.mlp = nn.Sequential(
+            operations.Linear(self.WAVES, width, **factory), nn.SiLU(), operations.Linear(width, width, **factory)
+        )
+
+    def forward(self, places: Tensor, dtype: torch.dtype) -> Tensor:
+        waves = torch.arange(self.WAVES, dtype=torch.float32, device=places.device)
+        return self.mlp((math.pi * places.float()[:, None] * waves).cos().to(dtype))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 BASE = 10000.0
@@ -25,7 +26,8 @@ class Axes:
     together axis by axis (paper equation 2, and core's Lumina-Image-2.0 and Z-Image), or, with `interleaved`, alternate
     row, column, row, column … (the released text-to-image models; reference code). On a single axis all tokens stand
     in one line, of which `ends` end each row of patches (Flag-DiT), or which is `of_time` (audio) and as long as it is.
-    Raises ValueError on widths that cannot be.
+    With `overlaid` the first axis has no pairs of its own: its angles are added to those of the last pairs, which turn
+    slowest (our definition, for frames of models that know two axes). Raises ValueError on widths that cannot be.
     """
 
     widths: tuple[int, ...]
@@ -33,12 +35,15 @@ class Axes:
     interleaved: bool = False
     ends: int = 0
     of_time: bool = False
+    overlaid: bool = False
 
     def __post_init__(self):
         if not self.widths or any(width < 2 or width % 2 for width in self.widths):
             raise ValueError(f"the axes of RoPE need even widths of at least 2, got {self.widths}")
-        if self.interleaved and len(set(self.widths)) > 1:
-            raise ValueError(f"interleaved axes need equal widths, got {self.widths}")
+        if self.interleaved and len(set(self.own)) > 1:
+            raise ValueError(f"interleaved axes need equal widths, got {self.own}")
+        if self.overlaid and self.widths[0] > sum(self.own):
+            raise ValueError(f"an overlaid axis is at most as wide as the others together, got {self.widths}")
 
     @classmethod
     def shared(cls, head_dim: int, count: int, interleaved: bool = False) -> "Axes":
@@ -48,8 +53,13 @@ class Axes:
         return cls((head_dim // count,) * count, interleaved=interleaved)
 
     @property
+    def own(self) -> tuple[int, ...]:
+        """The widths of the axes that have pairs to themselves."""
+        return self.widths[self.overlaid :]
+
+    @property
     def head_dim(self) -> int:
-        return sum(self.widths)
+        return sum(self.own)
 
     @property
     def in_line(self) -> bool:
@@ -84,7 +94,10 @@ class Axes:
             shape = [1] * len(sizes)
             shape[axis] = sizes[axis]
             parts.append(angles.reshape(len(angles), *shape, -1).expand(batch, *sizes, -1))
-        joined = torch.stack(parts, dim=-1).flatten(-2) if self.interleaved else torch.cat(parts, dim=-1)
+        own = parts[self.overlaid :]
+        joined = torch.stack(own, dim=-1).flatten(-2) if self.interleaved else torch.cat(own, dim=-1)
+        if self.overlaid:
+            joined = joined + F.pad(parts[0], (joined.shape[-1] - parts[0].shape[-1], 0))
         joined = joined.flatten(1, -2)  # (B, n1, n2, …, head_dim / 2) → (B, N, head_dim / 2)
         return torch.stack([joined.cos(), joined.sin()])
 

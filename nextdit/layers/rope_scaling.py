@@ -164,8 +164,9 @@ class RopeScaling:
     `watershed` is the time below which `time_aware_watershed` interpolates, `time_aware_late` returns between
     `return_from` and `return_to`. `proportional` turns on proportional attention.
     Methods: paper section 2.3; `time_aware_watershed` and proportional attention: reference code; `yarn`: arXiv
-    2309.00071, NTK-by-parts with its constants; `time_aware_late`: our definition; `auto`: rope_choice.py. Raises
-    ValueError on an unknown method or values out of range.
+    2309.00071, NTK-by-parts with its constants; `time_aware_late`: our definition; `auto`: rope_choice.py. `frames` is
+    how many times as many frames as the `train_frames` of training a clip has, which stretches its first axis by the
+    same method. Raises ValueError on an unknown method or values out of range.
     """
 
     method: str = TIME_AWARE_LATE
@@ -175,14 +176,18 @@ class RopeScaling:
     proportional: bool = False
     return_from: float = RETURN_FROM.default
     return_to: float = RETURN_TO.default
+    frames: float = 1.0
+    train_frames: int = 8
 
     def __post_init__(self):
         pick("RoPE method", self.method, METHODS)
-        for factor in self.factor if isinstance(self.factor, tuple) else (self.factor,):
+        for factor in (*(self.factor if isinstance(self.factor, tuple) else (self.factor,)), self.frames):
             if not (math.isfinite(factor) and factor > 0):
                 raise ValueError(f"RoPE factor must be a positive finite number, got {self.factor!r}")
         if self.train_tokens < 7:
             raise ValueError(f"train_tokens must be at least 7 (above 2π), got {self.train_tokens}")
+        if self.frames > 1 and self.train_frames < 7:
+            raise ValueError(f"train_frames must be at least 7 (above 2π), got {self.train_frames}")
         for parameter in (WATERSHED, RETURN_FROM, RETURN_TO):
             parameter.check(getattr(self, parameter.name))
         if self.return_from > self.return_to:
@@ -197,24 +202,29 @@ class RopeScaling:
         n is head_dim / (2·axes); t runs from 0 (noise) to 1 (data); `axis` matters only with a factor per axis.
         Computed on t's device.
         """
-        return self._theta(Axes.shared(head_dim, axes), 0, axis, torch.as_tensor(t, dtype=torch.float32))
+        shared = Axes.shared(head_dim, axes)
+        factors, trained = self.stretched(shared)
+        return self._theta(shared, 0, factors[axis], trained, torch.as_tensor(t, dtype=torch.float32))
 
     def thetas(self, axes: Axes, t: Tensor, still: int = 0) -> list[Tensor]:
         """Return the frequencies of every axis at times t (B,), (n,) or (B, n) each, float32 on t's device.
 
-        The first `still` axes (frames, text) are not stretched; then come rows and columns, and others (text) are not.
-        Raises ValueError on a factor per axis where all tokens stand in one line.
+        The first `still` axes (frames, text) are stretched by `frames` alone, rows and columns after them by `factor`,
+        and others (text) not. Raises ValueError on a factor per axis where all tokens stand in one line.
         """
         times = t if METHODS[self.method].by_time else t.new_zeros(())  # one table does for a batch
-        stretched = range(still, still + 2)
-        return [
-            self._theta(axes, i, i - still, times) if i in stretched else PLAIN._theta(axes, i, 0, t.new_zeros(()))
-            for i in range(len(axes.widths))
-        ]
-
-    def _theta(self, axes: Axes, axis: int, stretched: int, t: Tensor) -> Tensor:
         factors, trained = self.stretched(axes)
-        s = factors[stretched]
+        made, plain = [], t.new_zeros(())
+        for i in range(len(axes.widths)):
+            if i < still and self.frames > 1.0:
+                made.append(self._theta(axes, i, self.frames, self.train_frames, times))
+            elif still <= i < still + 2:
+                made.append(self._theta(axes, i, factors[i - still], trained, times))
+            else:
+                made.append(self._theta(axes, i, 1.0, trained, plain))
+        return made
+
+    def _theta(self, axes: Axes, axis: int, s: float, trained: int, t: Tensor) -> Tensor:
         stretch = Stretch(axes.exponents(axis, t.device), math.log(axes.base), math.log(s), axes.head_dim, trained)
         method = METHODS[self.method] if s > 1.0 else METHODS["extrapolation"]
         return method.theta(self, stretch, t)

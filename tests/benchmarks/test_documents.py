@@ -27,6 +27,7 @@ COMMANDS = {
     "points": ("points", "points.md"),
     "recognition": ("recognition", "recognition.md"),
     "classes": ("classes", "family_tree.md"),
+    "video": ("video", "video.md"),
 }
 
 

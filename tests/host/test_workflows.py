@@ -9,7 +9,7 @@ import pytest
 from lumina_next.tests.support.comfy_server import PACK
 
 FILES = sorted(file for file in (PACK / "workflows/api").glob("*.json") if not file.stem.startswith("official"))
-SAVERS = {"SaveImage", "SaveAnimatedWEBP"}
+SAVERS = {"SaveImage", "SaveAnimatedWEBP", "SaveVideo"}
 SAMPLERS = {"KSampler", "SamplerCustomAdvanced"}
 
 
@@ -53,6 +53,11 @@ def step_count(prompt: dict, sampler: str) -> int:
     return inputs["steps"] if "steps" in inputs else prompt[inputs["sigmas"][0]]["inputs"]["steps"]
 
 
+def frames_of(prompt: dict) -> int:
+    """How many frames the clip of a prompt is to have."""
+    return max(node["inputs"].get("frames", 0) for node in prompt.values())
+
+
 def test_there_are_workflows():
     assert {"text_to_image", "multilingual", "few_step", "image_to_image", "inpaint"} <= {f.stem for f in FILES}
 
@@ -67,9 +72,10 @@ def test_runs_as_it_is(file, client):
     if file.stem not in ("text_to_image", "few_step"):  # samplers that differ by their steps alone would run once
         prompt = in_few_steps(prompt)
     run = client.run(prompt)
-    images = client.images(run)
-    assert len(images) == len(of_class(prompt, *SAVERS))
-    for image in images:
+    images, clips = client.images(run), client.clips(run)
+    assert len(images) + len(clips) == len(of_class(prompt, *SAVERS))
+    assert all(len(clip) == frames_of(prompt) for clip in clips)
+    for image in [*images, *(frame for clip in clips for frame in clip)]:
         # 32: the multi-view demo, whose image is saved as it is drawn
         assert min(image.shape[:2]) >= 32 and image.std() > 1, "a picture is constant"
     points = of_class(prompt, "LuminaNextEmptyPoints")  # of which core has no picture before they are done

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from lumina_next.tests.support import untrained_model, untrained_multiview, untrained_text_encoder
+from lumina_next.tests.support import untrained_model, untrained_multiview, untrained_text_encoder, untrained_video
 
-from . import graphs, official_tree
+from . import graphs, official_tree, video_graphs
 from .comfy_server import PACK
 
 TEXT_DIM = 32
@@ -120,6 +120,7 @@ def write_untrained(models: Path) -> None:
     for kind in ("diffusion_models", "text_encoders"):
         (models / kind).mkdir(parents=True, exist_ok=True)
     untrained_model.write(models / "diffusion_models" / graphs.MODEL)
+    untrained_video.write(models / "diffusion_models" / video_graphs.VIDEO)
     untrained_text_encoder.write(models / "text_encoders" / graphs.TEXT_ENCODER)
 
 

@@ -4,17 +4,22 @@ import asyncio
 import io
 import json
 import struct
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 import numpy as np
 from PIL import Image
 
+from lumina_next.pipelines.clips import read_clip
+
 PREVIEW, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
 ENDINGS = {"execution_success": "success", "execution_error": "error", "execution_interrupted": "interrupted"}
 RUN_SECONDS = 120
+VIDEOS = (".mp4", ".mkv", ".webm")
 
 
 class Rejected(Exception):
@@ -79,8 +84,13 @@ class ComfyClient:
         """The pictures a run saved ("output") or only showed ("temp"), (height, width, 3) uint8, in node order."""
         if run.status != "success":
             raise AssertionError(f"prompt ended with {run.status}: {run.error}")
-        found = [image for output in run.outputs.values() for image in output.get("images", [])]
-        return [self._view(image) for image in found if image["type"] == kind]
+        return [self._view(image) for image in saved(run) if image["type"] == kind and not is_clip(image)]
+
+    def clips(self, run: Run) -> list[np.ndarray]:
+        """The videos a run saved, decoded, (frames, height, width, 3) uint8, in node order."""
+        if run.status != "success":
+            raise AssertionError(f"prompt ended with {run.status}: {run.error}")
+        return [self._loop.run_until_complete(self._decode(told)) for told in saved(run) if is_clip(told)]
 
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession(self.url)
@@ -142,9 +152,27 @@ class ComfyClient:
         return self._loop.run_until_complete(self._fetch(image))
 
     async def _fetch(self, image: dict) -> np.ndarray:
-        async with self._session.get("/view", params=image) as answer:
+        return np.asarray(Image.open(io.BytesIO(await self._bytes(image))).convert("RGB"))
+
+    async def _decode(self, clip: dict) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / clip["filename"]
+            file.write_bytes(await self._bytes(clip))
+            return np.stack([np.asarray(frame) for frame in read_clip(file)[0]])
+
+    async def _bytes(self, told: dict) -> bytes:
+        async with self._session.get("/view", params=told) as answer:
             answer.raise_for_status()
-            return np.asarray(Image.open(io.BytesIO(await answer.read())).convert("RGB"))
+            return await answer.read()
+
+
+def saved(run: Run) -> list[dict]:
+    """What a run's nodes say of the files that they wrote."""
+    return [told for output in run.outputs.values() for told in output.get("images", [])]
+
+
+def is_clip(told: dict) -> bool:
+    return told["filename"].endswith(VIDEOS)
 
 
 def node_order(node: str) -> list[tuple[int, int, str]]:

@@ -37,13 +37,22 @@ def draw_times(count: int, generator: torch.Generator, centre: float = CENTRE, u
 
 
 def flow_loss(
-    velocity: Callable[[Tensor, Tensor], Tensor], data: Tensor, generator: torch.Generator, centre: float = CENTRE
+    velocity: Callable[[Tensor, Tensor], Tensor],
+    data: Tensor,
+    generator: torch.Generator,
+    centre: float = CENTRE,
+    given: Tensor | None = None,
 ) -> Tensor:
     """Return the mean squared error of `velocity(x, t)` against data − noise at drawn times.
 
-    data (B, …), a time for each of the B, drawn about `centre` (see `draw_times`).
+    data (B, …), a time for each of the B, drawn about `centre` (see `draw_times`). Where `given`, which has data's
+    shape or expands to it, is true, x is the data, and no error counts.
     """
     noise = torch.randn(data.shape, generator=generator, device=generator.device).to(data)
     t = draw_times(len(data), generator, centre).to(data)
     x = torch.lerp(noise, data, t.view(-1, *[1] * (data.ndim - 1)))
-    return F.mse_loss(velocity(x, t).float(), data - noise)
+    if given is None:
+        return F.mse_loss(velocity(x, t).float(), data - noise)
+    given = given.expand_as(data)
+    error = (velocity(torch.where(given, data, x), t).float() - (data - noise)).masked_fill(given, 0.0)
+    return error.square().sum() / (~given).sum()

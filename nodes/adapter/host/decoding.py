@@ -78,6 +78,15 @@ def check_decoders(channels: int, latents: str = "") -> None:
             )
 
 
+def check_video_decoders(frames: int) -> None:
+    """Raise ValueError if the running node's latent of clips goes to a stock node that decodes the first frame only."""
+    if frames > 1 and any(True for _ in vaes_after(*running_prompt())):
+        raise ValueError(
+            f"VAE Decode would show only the first of the {frames} frames, since the VAE is made for pictures: put "
+            "Decode Video Frames in its place"
+        )
+
+
 def fitting(channels: int, latents: str = "") -> str:
     """Return how to call a VAE for latents of so many channels, in core's format of the name `latents`."""
     if latents == "SD15":

@@ -12,6 +12,7 @@ from aiohttp import web
 
 TITLES = {
     "best_of_n": "Recognise - Best of eight",
+    "between_two_images": "Video - Between two images",
     "class_to_image": "Class to image",
     "classify_image": "Recognise - What is in a picture",
     "complete_points": "Points - Complete a part",
@@ -25,10 +26,12 @@ TITLES = {
     "guidance_and_seeds": "Text to image - Guidance and seeds",
     "hires_fix": "Larger - Hires fix in two passes",
     "image_to_image": "Edit - Image to image",
+    "image_to_video": "Video - From an image",
     "image_to_views": "Views - From an image",
     "inpaint": "Edit - Inpaint",
     "label_to_points": "Points - From a label",
     "larger_than_training": "Larger - Twice the size in one pass",
+    "longer_video": "Video - Longer than trained",
     "multilingual": "Text to image - Many languages",
     "official_2k": "Official - 2K in one pass",
     "official_class_to_image": "Official - Class to image",
@@ -55,10 +58,12 @@ TITLES = {
     "text_and_image_to_views": "Views - From an image and a prompt",
     "text_to_image": "Text to image",
     "text_to_points": "Points - From a prompt",
+    "text_to_video": "Video - From a prompt",
     "text_to_views": "Views - From a prompt",
     "train_lora": "Train a LoRA",
     "two_objects": "Compose - Two objects",
     "variations": "Edit - Variations",
+    "video_to_video": "Video - From a video",
     "visual_anagram": "Compose - Visual anagram",
 }
 

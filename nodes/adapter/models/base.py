@@ -13,7 +13,7 @@ from torch import Tensor
 from ....nextdit.checkpoint import check_keys
 from ....nextdit.families import recognised
 from ....nextdit.family import Family, as_fact
-from ....nextdit.train_size import METADATA_KEY
+from ....nextdit.train_size import FRAMES_KEY, METADATA_KEY
 from ..host.decoding import check_decoders
 from . import sizes
 from .network import OwnNetwork
@@ -132,8 +132,9 @@ class OwnConfig(comfy.supported_models_base.BASE):
     def process_unet_state_dict_for_saving(self, state_dict: dict) -> dict:
         weights = {self.family.reference(key): x for key, x in state_dict.items()}
         told = self.family.about(self.architecture())
-        if self.unet_config.get(METADATA_KEY):
-            told[METADATA_KEY] = str(self.unet_config[METADATA_KEY])
+        for key in (METADATA_KEY, FRAMES_KEY):
+            if self.unet_config.get(key):
+                told[key] = str(self.unet_config[key])
         facts = {name: as_fact(text) for name, text in told.items()}  # core writes no metadata of ours
         return super().process_unet_state_dict_for_saving(weights | facts)
 

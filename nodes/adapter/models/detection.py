@@ -13,7 +13,7 @@ import comfy.supported_models
 
 from ....nextdit.families import FAMILIES, recognise
 from ....nextdit.quantised import markers
-from ....nextdit.train_size import train_tokens
+from ....nextdit.train_size import FRAMES_KEY, METADATA_KEY, train_frames, train_tokens
 from . import quantised
 from .base import OwnConfig, image_model
 
@@ -66,7 +66,10 @@ def unet_config(state_dict: dict, key_prefix: str, metadata: dict | None = None)
     family, told = found.family, found.metadata(weights, metadata or {})
     config = family.read(found.shapes({key: x.shape for key, x in weights.items()}), told)
     quantised.settle(state_dict, {key_prefix + key: name for key, name in found.names.items()}, family, config)
-    return {"image_model": image_model(family), "train_tokens": train_tokens(told), **dataclasses.asdict(config)}
+    sizes = {METADATA_KEY: train_tokens(told)} | (
+        {FRAMES_KEY: train_frames(told)} if FRAMES_KEY in family.facts else {}
+    )
+    return {"image_model": image_model(family), **sizes, **dataclasses.asdict(config)}
 
 
 def _recognise(state_dict: dict, key_prefix: str):

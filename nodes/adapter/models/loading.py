@@ -99,6 +99,8 @@ def describe(patcher) -> str:
         size = f", trained at {side} × {side}"
     except ValueError:  # its file does not say
         size = ""
+    if network.train_frames:
+        size += f", {network.train_frames} frames"
     return f"{network.family.describe(network.config)}{size}; VAE: {fitting(network.in_channels, latents)}"
 
 

@@ -13,19 +13,22 @@ from .quantised import refuse_left_over
 class OwnNetwork:
     """The call that ComfyUI makes, mixed into a network of nextdit: `_forward` gets its sigma, and gives −velocity.
 
-    `train_tokens` is the tokens per side that the checkpoint says it was trained with, None if it does not say.
+    `train_tokens` is the tokens per side that the checkpoint says it was trained with, `train_frames` the frames of a
+    clip, None if it does not say.
     The pack's patch nodes add `rope`, `drop` and `dropped_layers` to the call: as arguments, since core's compile node
     does not notice when transformer_options change.
     """
 
     family: Family
 
-    def __init__(self, image_model=None, dtype=None, device=None, operations=None, train_tokens=None, **fields):
+    def __init__(
+        self, image_model=None, dtype=None, device=None, operations=None, train_tokens=None, train_frames=None, **fields
+    ):
         """Build as core does, with what detection found."""
         config = self.family.config(**fields)
         super().__init__(config, device=device, dtype=dtype, operations=operations)
         self.dtype = dtype
-        self.train_tokens = train_tokens
+        self.train_tokens, self.train_frames = train_tokens, train_frames
         self.patch_size = self.config.patch_size
         self.in_channels = self.config.in_channels
 

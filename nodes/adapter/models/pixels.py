@@ -4,7 +4,6 @@ import copy
 import logging
 
 import comfy.latent_formats
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..host.progress import tell
@@ -31,9 +30,9 @@ class Pixels(comfy.latent_formats.ChromaRadiance):
         return unlimited
 
     def fix_empty_latent(self, latent: Tensor) -> Tensor:
-        """Return an empty latent (B, C, H, W) that can be sampled; the node that asks for it says what was done."""
+        """Return an empty latent (B, C, …, H, W) that can be sampled; the node that asks for it says what was done."""
         rows, columns = latent.shape[-2:]
-        if not (self.side and self.limited) or latent.ndim != 4 or rows * columns <= (FAR * self.side) ** 2:
+        if not (self.side and self.limited) or rows * columns <= (FAR * self.side) ** 2:
             return latent
         height, width = self.fitting(rows, columns)
         text = (  # the canvas shows two lines of it
@@ -42,7 +41,7 @@ class Pixels(comfy.latent_formats.ChromaRadiance):
         )
         logging.warning(text)
         tell(text)
-        return F.interpolate(latent, size=(height, width))
+        return latent.new_zeros(*latent.shape[:-2], height, width)
 
     def fitting(self, rows: int, columns: int) -> tuple[int, int]:
         """Return height and width of the trained area in the shape of rows × columns, whole patches a side."""

@@ -23,7 +23,10 @@ WRAPPER = "lumina_next_scaled_rope"
 
 @dataclass(frozen=True)
 class Settings:
-    """What the node is set to, before the size is known; `train_tokens` and `any_aspect` are the model's NativeSize."""
+    """What the node is set to, before the size is known; `train_tokens` and `any_aspect` are the model's NativeSize.
+
+    `train_frames` are those of a clip in training, 0 for models of pictures and where it is not known.
+    """
 
     method: str
     train_tokens: int
@@ -34,28 +37,33 @@ class Settings:
     return_to: float = RopeScaling.return_to
     any_aspect: bool = False
     why: str = ""  # this method, where `auto` chose it
+    train_frames: int = 0
 
-    def at(self, grid: tuple[int, int]) -> RopeScaling | None:
-        """Return the scaling for a grid of (rows, columns) tokens, None within the native size."""
+    def at(self, grid: tuple[int, int], frames: int = 1) -> RopeScaling | None:
+        """Return the scaling for frames on a grid of (rows, columns) tokens, None within the native size and length."""
         factor = NativeSize(self.train_tokens, self.any_aspect).factor(grid, self.per_axis)
-        if factor is None:
+        longer = max(1.0, frames / self.train_frames) if self.train_frames else 1.0
+        if factor is None and longer == 1.0:
             return None
         # with fewer tokens than in training (a factor per axis can have that) it would blur attention, not sharpen it
         proportional = self.proportional and math.prod(grid) > self.train_tokens**2
-        return self.scaling(factor, proportional)
+        return self.scaling(factor or 1.0, proportional, longer)
 
     def grid(self, x: Tensor, patch_size: int) -> tuple[int, int]:
         """Return the rows and columns of tokens of a latent."""
         return token_grid(x, patch_size)
 
-    def words(self, grid: tuple[int, int], width: int) -> str:
-        """Say in a line what becomes of a grid of tokens `width` pixels wide."""
-        return describe(self, grid, width)
+    def words(self, grid: tuple[int, int], width: int, frames: int = 1) -> str:
+        """Say in a line what becomes of frames on a grid of tokens `width` pixels wide."""
+        return describe(self, grid, width, frames)
 
-    def scaling(self, factor: float | tuple[float, ...], proportional: bool = False) -> RopeScaling:
-        """Return the scaling of a factor."""
+    def scaling(
+        self, factor: float | tuple[float, ...], proportional: bool = False, longer: float = 1.0
+    ) -> RopeScaling:
+        """Return the scaling of a factor, for clips so many times longer than in training."""
         times = {"watershed": self.watershed, "return_from": self.return_from, "return_to": self.return_to}
-        return RopeScaling(self.method, factor, self.train_tokens, proportional=proportional, **times)
+        clips = {"frames": longer, "train_frames": self.train_frames} if longer > 1.0 else {}
+        return RopeScaling(self.method, factor, self.train_tokens, proportional=proportional, **times, **clips)
 
 
 @dataclass(frozen=True)
@@ -64,14 +72,14 @@ class TimeSettings(Settings):
 
     seconds: float = 1.0
 
-    def at(self, grid: tuple[int, int]) -> RopeScaling | None:
+    def at(self, grid: tuple[int, int], frames: int = 1) -> RopeScaling | None:
         factor = math.prod(grid) / self.train_tokens
         return self.scaling(factor, self.proportional) if factor > 1 else None
 
     def grid(self, x: Tensor, patch_size: int) -> tuple[int, int]:
         return 1, math.ceil(x.shape[-1] / patch_size)
 
-    def words(self, grid: tuple[int, int], width: int) -> str:
+    def words(self, grid: tuple[int, int], width: int, frames: int = 1) -> str:
         length, native = (f"{tokens * self.seconds:.1f} s" for tokens in (math.prod(grid), self.train_tokens))
         rope = self.at(grid)
         if rope is None:
@@ -91,7 +99,8 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
         settings: Settings = time_settings(network, method, train_size, **options)
     else:
         native = native_size_of(model, network, train_size)
-        settings = Settings(method, native.tokens, any_aspect=native.any_aspect, **options)
+        frames = (network.train_frames or 0) if isinstance(network, OwnNetwork) else 0
+        settings = Settings(method, native.tokens, any_aspect=native.any_aspect, train_frames=frames, **options)
     chosen, choice = settings.scaling(1.0, settings.proportional).resolved(family_key(model, network))  # refuses now
     if choice is not None:
         told = {"method": chosen.method, "watershed": chosen.watershed, "proportional": chosen.proportional}
@@ -162,31 +171,33 @@ def _axes(model, network) -> Axes:
     return axes_of(plain_embedder(model, core_family(network)))
 
 
-def _argument(settings: Settings, patch_size: int, tell: Callable[[tuple[int, int]], None]):
+def _argument(settings: Settings, patch_size: int, tell: Callable[..., None]):
     def hand_over(executor, x, t, *args, **kwargs):
-        grid = settings.grid(x, patch_size)
-        tell(grid)
-        rope = settings.at(grid)
+        grid, frames = settings.grid(x, patch_size), x.shape[2] if x.ndim == 5 else 1
+        tell(grid, frames)
+        rope = settings.at(grid, frames)
         return executor(x, t, *args, **(kwargs if rope is None else kwargs | {"rope": rope}))
 
     return hand_over
 
 
-def _tell_once(settings: Settings, width: int, node: str | None) -> Callable[[tuple[int, int]], None]:
+def _tell_once(settings: Settings, width: int, node: str | None) -> Callable[..., None]:
     """Return what says on the node, for a grid of tokens `width` pixels wide that is new, what is done about it."""
-    described: set[tuple[int, int]] = set()
+    described: set[tuple[tuple[int, int], int]] = set()
 
-    def tell(grid: tuple[int, int]) -> None:
-        if grid not in described:
-            described.add(grid)
-            say(node, settings.words(grid, width))
+    def tell(grid: tuple[int, int], frames: int = 1) -> None:
+        if (grid, frames) not in described:
+            described.add((grid, frames))
+            say(node, settings.words(grid, width, frames))
 
     return tell
 
 
-def describe(settings: Settings, grid: tuple[int, int], width: int) -> str:
-    """Say in a line what becomes of an image on a grid of (rows, columns) tokens `width` pixels wide."""
+def describe(settings: Settings, grid: tuple[int, int], width: int, frames: int = 1) -> str:
+    """Say in a line what becomes of an image, or of frames, on a grid of (rows, columns) tokens `width` pixels wide."""
     rows, columns = grid
+    if settings.train_frames and frames > settings.train_frames:
+        return describe_clip(settings, grid, width, frames)
     side = settings.train_tokens * width
     image, native = f"{columns * width} × {rows * width}", f"{side} × {side}"
     rope = settings.at(grid)
@@ -197,3 +208,12 @@ def describe(settings: Settings, grid: tuple[int, int], width: int) -> str:
     times = " × ".join(f"{factor:.3g}" for factor in factors)
     how = f"auto: {rope.method}, {settings.why}" if settings.why else rope.method
     return f"{image} is {times} times the native {native}: {how}"
+
+
+def describe_clip(settings: Settings, grid: tuple[int, int], width: int, frames: int) -> str:
+    """Say in a line what becomes of a clip with more frames than in training."""
+    space = settings.at(grid)
+    times = "" if space is None else f", {grid[1] * width} × {grid[0] * width} is past the native size too"
+    how = f"auto: {settings.method}, {settings.why}" if settings.why else settings.method
+    longer = f"{frames / settings.train_frames:.3g} times the native {settings.train_frames}"
+    return f"{frames} frames are {longer}{times}: {how}"

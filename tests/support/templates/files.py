@@ -5,6 +5,7 @@ import uuid
 from copy import deepcopy
 
 from .fold import NAMESPACE, fold, relink
+from .pictures import SAVERS
 from .spec import Blueprint, Template, ids
 
 
@@ -34,11 +35,11 @@ def identity(name: str) -> str:
 
 
 def app(graph: dict, template: Template) -> dict:
-    """The same workflow as a form: its widgets, and the picture that it saves."""
+    """The same workflow as a form: its widgets, and the picture or clip that it saves."""
     graph, inputs = deepcopy(graph), {}
     for node in graph["nodes"]:
         inputs |= {slot["label"]: [node["id"], slot["name"]] for slot in node["inputs"] if slot.get("label")}
-    saved = [node["id"] for node in graph["nodes"] if node["type"] == "SaveImage"]
+    saved = [node["id"] for node in graph["nodes"] if node["type"] in SAVERS]
     data = {"inputs": [inputs[label] for label in template.app], "outputs": saved}
     return graph | {
         "id": identity(f"{template.api}.app"),

@@ -14,7 +14,7 @@ DRAWN = {
     "KSampler": 300,
     "SamplerCustomAdvanced": 300,
 }
-PICTURES = {"SaveImage", "PreviewImage", "SaveAnimatedWEBP"}
+PICTURES = {"SaveImage", "PreviewImage", "SaveAnimatedWEBP", "SaveVideo"}
 AROUND_PICTURE = 90  # widgets above a picture and its size in pixels below it
 
 

@@ -11,16 +11,21 @@ from .spec import Template
 
 SIDE = 512
 PAPER, INK = "#ffffff", "#3b4252"
+GAP = 4
+LINE = "#d8dee9"  # between the frames of a clip
 TONES = ("#d8dee9", "#88c0d0")  # of the sizes on a card, from the largest
 BARS = 40  # of a sound
+SAVERS = {"SaveImage", "SaveVideo"}
 SECONDS = 900  # a grid of larger pictures takes minutes on a CPU
 
 
 def draw(client: ComfyClient, template: Template, prompt: dict) -> Image.Image:
-    """The picture that a workflow saves, or a card with its sizes where the weights are not here."""
+    """The picture or the frames that a workflow saves, or a card with its sizes where the weights are not here."""
     if template.card:
         return card(template.card.split())
     run = client.run(prompt, seconds=SECONDS)
+    if clips := client.clips(run):
+        return square(sheet(clips[-1]))
     (*_, saver) = (node for node, content in prompt.items() if content["class_type"] == "SaveImage")
     files = [(node, image) for node, output in run.outputs.items() for image in output.get("images", [])]
     kept = [node for node, image in files if image["type"] == "output"]
@@ -36,6 +41,17 @@ def in_two_rows(picture: Image.Image) -> Image.Image:
     for row in (0, 1):
         folded.paste(picture.crop((2 * side * row, 0, 2 * side * (row + 1), side)), (0, side * row))
     return folded
+
+
+def sheet(frames: np.ndarray) -> Image.Image:
+    """The frames of a clip (F, H, W, 3) in rows, as near to a square as they go without a hole."""
+    count, height, width, _ = frames.shape
+    columns = min((n for n in range(1, count + 1) if count % n == 0), key=lambda n: abs(n * n * width - count * height))
+    rows = count // columns
+    whole = Image.new("RGB", (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP), LINE)
+    for i, frame in enumerate(frames):
+        whole.paste(Image.fromarray(frame), (i % columns * (width + GAP), i // columns * (height + GAP)))
+    return whole
 
 
 def square(picture: Image.Image) -> Image.Image:

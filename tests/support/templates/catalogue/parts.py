@@ -22,6 +22,10 @@ CLASSIFIER_DEMO = (
     "Runs at once, on a small classifier in this pack, which knows 625 things as emoji show them: animals, food, "
     "vehicles, places and objects. It is right on seven of ten drawings in a style that it never saw."
 )
+VIDEO_DEMO = (
+    "Runs at once, on a small video model in this pack: 64 emoji that move, bounce, grow and shrink, 8 frames of 32 "
+    "pixels, from prompts in 19 languages."
+)
 FILES = {"model": "1.model_name", "text encoder": "2.text_encoder"}
 
 

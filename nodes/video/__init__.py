@@ -1,0 +1,1 @@
+"""Clips: latents of frames, from images and back."""

@@ -1,0 +1,99 @@
+"""Clips as files, MP4, WebP or GIF, with what made them; and files as frames."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+from ..options import OptionError, option
+from .pictures import Picture
+
+SUFFIXES = (".mp4", ".webp", ".gif")
+COMMENT = "comment"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames in order, how many of them a second, and what made them."""
+
+    frames: Sequence[Picture]
+    fps: float
+    parameters: Mapping[str, Any]
+
+    def save(self, path: str | Path) -> None:
+        """Write an .mp4 (H.264, which takes PyAV), a .webp without loss or a .gif; the file appears only when whole.
+
+        Raises ValueError on another ending, ImportError without PyAV for .mp4, OSError where it cannot be written.
+        """
+        path = Path(path)
+        write = {".mp4": self._mp4, ".webp": self._animation, ".gif": self._animation}.get(path.suffix.lower())
+        if write is None:
+            raise ValueError(f"a clip's name must end in {', '.join(SUFFIXES)}, got {path}")
+        unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix.lower()}")
+        try:
+            write(unfinished)
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _animation(self, file: Path) -> None:
+        first, *others = (Image.fromarray(np.asarray(frame)) for frame in self.frames)
+        told = json.dumps(dict(self.parameters))
+        more: dict[str, Any] = {"comment": told.encode()}
+        if file.suffix == ".webp":
+            exif = Image.Exif()
+            exif[0x010E] = told  # ImageDescription
+            more = {"lossless": True, "exif": exif}
+        # a GIF keeps hundredths of a second, a WebP thousandths
+        first.save(file, save_all=True, append_images=others, duration=1000 / self.fps, loop=0, **more)
+
+    def _mp4(self, file: Path) -> None:
+        av = pyav()
+        width, height = self.frames[0].size
+        with av.open(str(file), "w", format="mp4", options={"movflags": "use_metadata_tags"}) as container:
+            container.metadata[COMMENT] = json.dumps(dict(self.parameters))
+            stream = container.add_stream("libx264", rate=Fraction(self.fps).limit_denominator(1000))
+            stream.width, stream.height = width + width % 2, height + height % 2  # its colours come in twos
+            stream.pix_fmt, stream.options = "yuv420p", {"crf": "12"}
+            for frame in self.frames:
+                pixels = np.pad(np.asarray(frame), ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode())
+
+
+def pyav() -> ModuleType:
+    """Return PyAV, which comes with ComfyUI. Raises ImportError without it."""
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError("PyAV reads and writes MP4 files: pip install av, or use .webp or .gif") from error
+    return av
+
+
+def read_clip(file: str | Path) -> tuple[list[Image.Image], float]:
+    """Return the frames of an animated WebP or GIF, or of a video that PyAV reads, and how many of them a second.
+
+    Raises ValueError if it is neither or has no frames, ImportError without PyAV for videos, FileNotFoundError.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} does not exist")
+    if file.suffix.lower() in (".webp", ".gif", ".png"):
+        with Image.open(file) as image:
+            frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
+            each = image.info.get("duration") or 0
+        return frames, 1000 / each if each else 0.0
+    av = pyav()
+    try:
+        with av.open(str(file)) as container:
+            stream = container.streams.video[0]
+            return [frame.to_image() for frame in container.decode(stream)], float(stream.average_rate or 0)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise OptionError(f"{option('clip')} {file} has no frames that can be read ({error})") from error

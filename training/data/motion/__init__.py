@@ -1,0 +1,1 @@
+"""Clips of emoji that move, and captions that say how."""
