@@ -5,10 +5,7 @@ call of the network. Needs a ComfyUI: `--comfyui`, or COMFYUI_PATH.
 """
 
 import argparse
-import asyncio
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ...nextdit.layers.rope_scaling import TIME_AWARE_LATE
+from ..shared.comfyui import add_comfyui, start_comfyui
 from ..shared.options import ROOT
 from ..shared.report import write_results
 from ..shared.truth import DEMO
@@ -26,7 +24,7 @@ LATENT = torch.zeros(1, 3, 64, 64), torch.tensor([0.5])
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--comfyui", type=Path, default=os.environ.get("COMFYUI_PATH", Path.home() / "comfy" / "ComfyUI"))
+    add_comfyui(parser)
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     return parser.parse_args(arguments)
 
@@ -68,22 +66,6 @@ def measure(patched, call: float) -> dict:
         "call, ms": call,
         "share, %": f"{100 * own / call:.3f}",
     }
-
-
-def start_comfyui(folder: Path) -> None:
-    """Make a ComfyUI's modules importable, without a GPU."""
-    sys.path.insert(0, str(folder))
-    kept, sys.argv = sys.argv, [sys.argv[0], "--cpu"]
-    import comfy.options
-
-    comfy.options.enable_args_parsing()
-    import comfy.model_management  # noqa: F401 - reads the command line
-    import utils.install_util  # noqa: F401 - before nodes, which would find comfy/utils.py under this name
-
-    sys.argv = kept
-    from ...nodes import LuminaNextExtension
-
-    asyncio.run(LuminaNextExtension().on_load())
 
 
 @torch.inference_mode()

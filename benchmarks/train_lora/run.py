@@ -5,11 +5,10 @@ ComfyUI: `--comfyui`, or COMFYUI_PATH; no GPU and no weights.
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
-from ..inert.run import start_comfyui
+from ..shared.comfyui import add_comfyui, start_comfyui
 from ..shared.options import ROOT
 from ..shared.report import brief, fill_document, stored_results, write_results
 
@@ -52,7 +51,7 @@ RANK = 16
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--comfyui", type=Path, default=os.environ.get("COMFYUI_PATH", Path.home() / "comfy" / "ComfyUI"))
+    add_comfyui(parser)
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     add("--document", type=Path, default=ROOT / "docs" / "lora.md", help="page whose table is written anew")
     add("--redraw", action="store_true", help="only write the page anew, from stored results")

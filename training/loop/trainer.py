@@ -49,7 +49,7 @@ class Trainer:
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in run.optimizers]
         if options.compile:  # layer by layer: one compilation for all of them
             for layer in run.model.layers:
-                layer.compile(dynamic=False)
+                layer.compile(dynamic=getattr(options, "dynamic", False))
 
     @property
     def spent(self) -> float:
