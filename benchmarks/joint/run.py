@@ -115,11 +115,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def make_trainer(options: argparse.Namespace) -> Trainer:
     """Build network, data and optimizers from the options, and resume where --run has a state."""
     import_comfyui(options.comfyui)
-    import comfy.model_management
-
     from . import network
 
-    comfy.model_management.in_training = True  # core then computes what autograd can follow
     torch.manual_seed(options.seed)
     model = network.build() if options.model is None else network.load(options.model)
     if options.compile:  # its layers are the trainer's
@@ -134,4 +131,11 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    train(make_trainer(options), options.run, options.out)
+    trainer = make_trainer(options)
+    import comfy.model_management
+
+    comfy.model_management.in_training = True  # core then computes what autograd can follow
+    try:
+        train(trainer, options.run, options.out)
+    finally:
+        comfy.model_management.in_training = False

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ...nextdit import Call, load_model
+from ...nextdit import Call
 from ...nextdit.layers.attend import default_attend
 from ...nextdit.region_areas import paint_areas
 from ...nextdit.regions import Region, Regions, grid_cell
@@ -23,7 +23,9 @@ from ...nextdit.span import NEVER, Span
 from ...nextdit.text import load_text_encoder
 from ...pipelines.sampling import noise
 from ...training.data.emoji.concepts import LEFT_OF
+from ..shared.comfyui import add_comfyui
 from ..shared.metrics import mean, rate
+from ..shared.networks import open_network
 from ..shared.options import add_redraw
 from ..shared.report import (
     brief,
@@ -103,6 +105,8 @@ def stock_areas(model, layout: Layout, texts: Texts) -> Velocity:
 
 def regional(model, layout: Layout, texts: Texts, **settings: Any) -> Velocity:
     """Regions inside attention."""
+    if hasattr(model, "regional"):  # one of core's, which the pack patches
+        return model.regional(texts, layout.masks(), **settings)
     text, mask = (torch.cat(parts, dim=1) for parts in zip(*texts, strict=True))
     lengths = [features.shape[1] for features, _ in texts]
     weight, until = settings.pop("global_weight", 0.0), settings.pop("areas_until", 0.0)
@@ -174,8 +178,7 @@ def draw(bench: Bench, layout: Layout, method: Callable[..., Velocity], pictures
 def measure(bench: Bench, layout: Layout, method: str, count: int) -> dict[str, Any]:
     """Draw `count` random pictures and say in how many regions the nearest picture of all is the one asked for."""
     chooser = random.Random(0)
-    concepts = range(len(bench.truth.emoji))
-    pictures = [chooser.sample(concepts, layout.rows * layout.columns) for _ in range(count)]
+    pictures = [chooser.sample(bench.truth.concepts, layout.rows * layout.columns) for _ in range(count)]
     samples = draw(bench, layout, METHODS[method], pictures)
     bench.pictures[f"{layout.name}, {method}"] = samples
     found = torch.stack([bench.truth.nearest(cell) for cell in layout.cells(samples)], dim=1)
@@ -209,6 +212,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     add("--grids", type=Path, default=ROOT / "docs" / "pictures", help="where picture grids go")
     add("--page", type=Path, default=ROOT / "docs" / "regions.md", help="whose tables are replaced")
+    add_comfyui(parser)
     add_redraw(parser)
     return parser.parse_args(arguments)
 
@@ -228,13 +232,15 @@ def main(arguments: list[str] | None = None) -> None:
     if options.redraw:
         return publish(options, *stored_results(options.results, "regions", needed=True))
     dtype = getattr(torch, options.dtype)
-    model, encoder = load_model(options.model, dtype=dtype), load_text_encoder(options.text_encoder, dtype=dtype)
-    bench = Bench(model, encoder, Truth(), options.steps, options.guidance, batch=10)
+    model = open_network(options.model, options.comfyui, dtype)
+    encoder = load_text_encoder(options.text_encoder, dtype=dtype)
+    bench = Bench(model, encoder, Truth(known=getattr(model, "known", 0)), options.steps, options.guidance, batch=10)
     settings = {name: getattr(options, name) for name in ("pictures", "steps", "guidance", "dtype")}
     settings = {"model": options.model.name} | settings
     results: dict[str, list[dict[str, Any]]] = {}
     start = time.monotonic()
-    for layout, method in (progress := tqdm(rows_of(options))):
+    rows = [row for row in rows_of(options) if METHODS[row[1]] is not reference or not hasattr(model, "regional")]
+    for layout, method in (progress := tqdm(rows)):
         progress.set_postfix_str(f"{layout.name}, {method}")
         results.setdefault(layout.name, []).append(measure(bench, layout, method, options.pictures))
         seams = {

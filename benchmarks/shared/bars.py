@@ -50,7 +50,8 @@ def bars(found: Sections) -> list[dict[str, Any]]:
         worst = min(names, key=lambda x: names[x])
         bar(f"identity in the worst language ({worst}), %", 90, names[worst])
         bar("identity, emoji as prompts, %", 97, by["emoji"]["identity"]["value"])
-        bar("identity, held-out names, %", 50, by["held-out names"]["identity"]["value"])
+        if "held-out names" in by:
+            bar("identity, held-out names, %", 50, by["held-out names"]["identity"]["value"])
         bar("PSNR in English, dB", 24, by["en"]["psnr"]["value"])
     if TWO in found:
         bar("two objects, English, both in order, %", 70, found[TWO][0]["both, in order"]["value"])

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from ...nextdit import load_model
 from ...nextdit.text import load_text_encoder
+from .comfyui import add_comfyui
+from .networks import open_network
 from .sections import BASE, Bench
 from .truth import DEMO, Truth
 
@@ -32,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser, name: str) -> None:
     add("--name", default=name, help="of the files in --results and --pictures")
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     add("--pictures", type=Path, default=ROOT / "docs" / "pictures")
+    add_comfyui(parser)
     add_redraw(parser)
 
 
@@ -47,8 +49,9 @@ def add_redraw(parser: argparse.ArgumentParser) -> None:
 def open_bench(options: argparse.Namespace) -> tuple[Bench, dict[str, Any]]:
     """Load what the options name; return it with the settings to be written down."""
     dtype = getattr(torch, options.dtype)
-    model = load_model(options.model, dtype=dtype, device=options.device)
+    model = open_network(options.model, options.comfyui, dtype, options.device)
     encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
     settings = {key: getattr(options, key) for key in ("steps", "guidance", "method", "schedule", "seeds")}
-    bench = Bench(model, encoder, Truth(options.truth), **settings, batch=options.batch, base=options.size)
+    truth = Truth(options.truth, getattr(model, "known", 0))
+    bench = Bench(model, encoder, truth, **settings, batch=options.batch, base=options.size)
     return bench, {"model": options.model.name, "dtype": options.dtype, **settings}

@@ -107,10 +107,12 @@ def summary(measures: dict[str, Tensor]) -> Row:
 
 def languages(bench: Bench) -> list[Row]:
     """Every concept in every language it was trained in, then the emoji as prompts, then the held-out names."""
-    rows, everything = [], range(len(bench.truth.emoji))
-    for language in [*bench.truth.table["languages"], "emoji"]:
-        known = [i for i in everything if (bench.truth.emoji[i], language) not in bench.truth.held_out]
+    rows = []
+    for language in [*bench.truth.languages, "emoji"]:
+        known = [i for i in bench.truth.concepts if (bench.truth.emoji[i], language) not in bench.truth.held_out]
         rows.append({"prompts": language, **bench.scored(language, known)})
+    if bench.truth.known:
+        return rows
     pairs = [(bench.truth.emoji.index(e), language) for e, language in sorted(bench.truth.held_out)]
     samples = bench.draw([bench.truth.name(i, language) for i, language in pairs])
     rows.append({"prompts": "held-out names", **bench.score(samples, [i for i, _ in pairs])})
@@ -131,10 +133,11 @@ def backgrounds(bench: Bench) -> list[Row]:
 
 def two_objects(bench: Bench) -> list[Row]:
     """Pairs side by side at 1:2; right when both halves are nearest to their own concept, in this order."""
-    count = len(bench.truth.emoji)
-    pairs = [(i, (i + shift) % count) for shift in (3, 7) for i in range(count)]
+    concepts = bench.truth.concepts
+    count = len(concepts)
+    pairs = [(concepts[i], concepts[(i + shift) % count]) for shift in (3, 7) for i in range(count)]
     rows = []
-    for language in ("en", "emoji"):
+    for language in ("en",) if bench.truth.known else ("en", "emoji"):
         template = LEFT_OF[language][0]
         prompts = [template.format(a=bench.truth.name(a, language), b=bench.truth.name(b, language)) for a, b in pairs]
         samples = bench.draw(prompts, bench.base, 2 * bench.base)
@@ -148,7 +151,7 @@ def two_objects(bench: Bench) -> list[Row]:
 
 def guidance(bench: Bench, scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0), concepts: int = 32) -> list[Row]:
     """Classifier-free guidance scales."""
-    every = list(range(len(bench.truth.emoji)))[:concepts]
+    every = bench.truth.concepts[:concepts]
     return [{"guidance": s, **bench.scored("en", every, sampling=replace(bench.sampling, cfg=s))} for s in scales]
 
 

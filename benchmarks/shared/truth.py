@@ -20,13 +20,26 @@ class Truth:
     """The concept table of demo/ and its pictures; concepts go by number.
 
     Pictures of emoji that were not trained ("others") follow those of the concepts: identity is judged among all.
+    A checkpoint that was trained on fewer knows `known` of the concepts, evenly spread, by English name and emoji.
     """
 
-    def __init__(self, folder: Path = DEMO):
-        self.folder = folder
+    def __init__(self, folder: Path = DEMO, known: int = 0):
+        self.folder, self.known = folder, known
         self.table = json.loads((folder / "concepts.json").read_text("utf-8"))
         self.emoji: list[str] = self.table["emoji"]
         self.count = len(self.emoji) + len(self.table.get("others", ()))
+
+    @property
+    def concepts(self) -> list[int]:
+        """The concepts that can be asked for."""
+        every = len(self.emoji)
+        known = self.known or every
+        return [i * every // known for i in range(known)]
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages that they can be asked for in."""
+        return ["en"] if self.known else self.table["languages"]
 
     @cached_property
     def held_out(self) -> set[tuple[str, str]]:
@@ -42,12 +55,12 @@ class Truth:
 
         Names that were held out in training are left out.
         """
-        every = len(self.emoji)
-        if count <= every:
-            concepts = [i * every // count for i in range(count)]
+        every = self.concepts
+        if count <= len(every):
+            concepts = [every[i * len(every) // count] for i in range(count)]
             return [self.name(i, "en") for i in concepts], concepts
-        languages = ["en", "emoji", *(x for x in self.table["languages"] if x != "en")]
-        pairs = [(i, x) for x in languages for i in range(every) if (self.emoji[i], x) not in self.held_out][:count]
+        languages = ["en", "emoji", *(x for x in self.languages if x != "en")]
+        pairs = [(i, x) for x in languages for i in every if (self.emoji[i], x) not in self.held_out][:count]
         return [self.name(i, x) for i, x in pairs], [i for i, _ in pairs]
 
     @lru_cache(maxsize=8)  # noqa: B019 (one Truth lives as long as the process)
