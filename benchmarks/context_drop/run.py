@@ -21,7 +21,7 @@ from ..shared.metrics import mean, psnr
 from ..shared.options import ROOT, add_options, open_bench
 from ..shared.plot import plot_context_drop, require_matplotlib
 from ..shared.report import brief, fill_document, measured_with, settings_text, stored_results, write_results
-from ..shared.sections import BASE, Bench, Row, summary
+from ..shared.sections import Bench, Row, summary
 from ..sizes.run import prompt_count, scaling, timed
 
 FACTORS = {"1×": 1, "2×": 2, "4×": 4}
@@ -72,7 +72,7 @@ def publish(options: argparse.Namespace, said: dict[str, str], results: dict[str
 
 def measure(bench: Bench, size: str, options: argparse.Namespace, count: int) -> list[Row]:
     """Return the row of the whole context, then one for every way to drop."""
-    side = BASE * FACTORS[size]
+    side = bench.base * FACTORS[size]
     prompts, concepts = bench.truth.prompts(count)
     drawing = {"rope": scaling(options.rope, side, side, bench)}
     timed(bench, prompts[:1], side, side, **drawing)  # the first call of a size is slower
@@ -80,7 +80,7 @@ def measure(bench: Bench, size: str, options: argparse.Namespace, count: int) ->
     rows = [
         row(bench, "none", "", "", whole, whole, concepts) | {"dropped": 0.0, "seconds": whole_seconds, "times": 1.0}
     ]
-    for drop in ways(options.windows):
+    for drop in ways(options.windows, getattr(bench.model, "pools_before_rope", True)):
         pictures, seconds = timed(bench, prompts, side, side, **drawing, drop=drop)
         fade = f"{drop.fade}, from t = {drop.start:g}" if drop.start else drop.fade
         where = "before RoPE" if drop.before_rope else "after RoPE"
@@ -90,9 +90,10 @@ def measure(bench: Bench, size: str, options: argparse.Namespace, count: int) ->
     return rows
 
 
-def ways(windows: list[int]) -> list[ContextDrop]:
-    """Return every way to drop that is measured."""
-    early = [ContextDrop(w, fade, before_rope=where) for w in windows for fade in FADES for where in (False, True)]
+def ways(windows: list[int], before_rope: bool = True) -> list[ContextDrop]:
+    """Return every way to drop that is measured, those before RoPE too if the model has them."""
+    places = (False, True) if before_rope else (False,)
+    early = [ContextDrop(w, fade, before_rope=where) for w in windows for fade in FADES for where in places]
     return [*(ContextDrop(w, "linear", start=LATE) for w in windows), *early]
 
 

@@ -3,7 +3,7 @@
 What is judged is so the code that users run: core's network, core's calls of it, this pack's patches in between.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,13 +20,15 @@ from ...nextdit import ContextDrop, RopeScaling
 from ...nextdit.files import read_metadata, read_weights
 from ...nodes.adapter.host.time import sigma_at
 from ...nodes.adapter.patches.context_drop import drop_context
+from ...nodes.adapter.patches.model_call import put_first
 from ...nodes.adapter.patches.region_calls import run_call
 from ...nodes.adapter.patches.region_prompts import KEY
 from ...nodes.adapter.patches.regions import add_region
 from ...nodes.adapter.patches.scaled_rope import scale_rope
 from .config import read_config
 
-Texts = list[tuple[Tensor, Tensor]]
+Texts = Sequence[tuple[Tensor, Tensor | None]]
+"""Features (B, L, D) and mask (B, L), None where every token counts: of the global prompts, then of the regions."""
 
 
 class SmallLumina2(comfy.supported_models.Lumina2):
@@ -52,11 +54,13 @@ class JointModel:
     on.
     """
 
+    pools_before_rope = False  # core's keys come rotated
+
     def __init__(self, file: Path, dtype: torch.dtype = torch.float32):
         self.patcher, metadata = load_patcher(file, dtype), read_metadata(file)
         network = self.patcher.model.diffusion_model
         self.x_embedder, self.known = network.x_embedder, int(metadata["known"])
-        self.config = SimpleNamespace(patch_size=network.patch_size, in_channels=network.in_channels)
+        self.config = SimpleNamespace(**(read_config(file) or {}))
         self.train_size = int(metadata["train_tokens"]) * network.patch_size
         self.patched = lru_cache(maxsize=4)(self._patched)
 
@@ -88,31 +92,28 @@ class JointModel:
         """
 
         def part(rows: Tensor, x: Tensor, t: Tensor, found: list[Tensor]) -> Tensor:
-            conditioning = [[found[0], {}]]
+            conditioning: list = [[found[0], {}]]
             settings = {"global_weight": global_weight, "strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
             for features, place in zip(found[1:], masks[0], strict=True):
                 region = [[features, {}]]
                 conditioning = add_region(conditioning, region, place[None], False, areas_until, **settings)
             asked = conditioning[0][1]["model_conds"][KEY].asked
-            return self.run(self.patcher, x[rows], t[rows], found[0], {KEY: asked}, run_call)
+            return self.run(self.patcher, x[rows], t[rows], found[0], **{KEY: asked})
 
         return lambda x, t: by_length(texts, x, lambda rows, found: part(rows, x, t, found))
 
     @torch.inference_mode()
-    def run(
-        self, patcher, x: Tensor, t: Tensor, text: Tensor, more: dict[str, Any] | None = None, around=None
-    ) -> Tensor:
-        """Return the velocity of one call of the MODEL, with more arguments for a wrapper around it."""
-        wrappers = {kind: dict(keyed) for kind, keyed in patcher.wrappers.items()}
-        if around is not None:
-            wrappers.setdefault(WrappersMP.APPLY_MODEL, {})[KEY] = [around]
-        options = patcher.model_options["transformer_options"] | {"wrappers": wrappers, "cond_or_uncond": [0]}
+    def run(self, patcher, x: Tensor, t: Tensor, text: Tensor, **regions: Any) -> Tensor:
+        """Return the velocity of one call of the MODEL, around which regions have a wrapper."""
+        options = patcher.model_options["transformer_options"] | {"wrappers": patcher.wrappers, "cond_or_uncond": [0]}
+        if regions:
+            put_first(options, WrappersMP.APPLY_MODEL, KEY, run_call)
         model, sigma = patcher.model, sigma_at(t)
         patcher.patch_model()
         model.current_patcher = patcher
         try:
-            conds = {"num_tokens": text.shape[1], **(more or {})}
-            denoised = model.apply_model(x, sigma, c_crossattn=text, transformer_options=options, **conds)
+            told = {"num_tokens": text.shape[1], "transformer_options": options, **regions}
+            denoised = model.apply_model(x, sigma, c_crossattn=text, **told)
         finally:
             model.current_patcher = None
             patcher.unpatch_model()

@@ -23,7 +23,7 @@ from ...training.loop.flow import flow_loss
 from ...training.loop.state import Run
 from ...training.loop.trainer import Trainer, parser, start, train
 from ..shared.comfyui import add_comfyui, import_comfyui
-from ..shared.options import DEMO
+from ..shared.truth import DEMO
 from .batches import JointBatches
 
 KNOWN = 16
@@ -34,7 +34,8 @@ class Texts:
     """Features (1, L, D) of prompts, without padding, each encoded once."""
 
     def __init__(self, encoder: TextEncoder):
-        self.encoder, self.known = encoder, {}
+        self.encoder = encoder
+        self.known: dict[str, Tensor] = {}
 
     def __call__(self, prompt: str) -> Tensor:
         if prompt not in self.known:

@@ -7,7 +7,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,16 @@ Velocity = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Layout:
-    """A grid of prompts in one picture, each on BASE × BASE pixels."""
+    """A grid of prompts in one picture, each on side × side pixels."""
 
     name: str
     rows: int
     columns: int
+    side: int = BASE
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.rows * BASE, self.columns * BASE
+        return self.rows * self.side, self.columns * self.side
 
     def cells(self, x: Tensor) -> list[Tensor]:
         """Cut pictures (B, C, H, W) into their cells, row by row."""
@@ -193,7 +194,7 @@ def seam(layout: Layout, samples: Tensor) -> dict[str, float]:
     steps = []
     for axis, count in ((-2, layout.rows), (-1, layout.columns)):
         for edge in range(1, count):
-            before, after = (x.select(axis, BASE * edge - side) for side in (1, 0))
+            before, after = (x.select(axis, layout.side * edge - back) for back in (1, 0))
             steps.append((after - before).abs().mean(dim=(1, 2)))
     return mean(127.5 * torch.stack(steps).mean(dim=0))
 
@@ -241,6 +242,7 @@ def main(arguments: list[str] | None = None) -> None:
     start = time.monotonic()
     rows = [row for row in rows_of(options) if METHODS[row[1]] is not reference or not hasattr(model, "regional")]
     for layout, method in (progress := tqdm(rows)):
+        layout = replace(layout, side=getattr(model, "train_size", BASE))
         progress.set_postfix_str(f"{layout.name}, {method}")
         results.setdefault(layout.name, []).append(measure(bench, layout, method, options.pictures))
         seams = {

@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser, name: str) -> None:
     add("--schedule", default="uniform")
     add("--seeds", type=int, default=1)
     add("--batch", type=int, default=16, help="pictures at once")
-    add("--size", type=int, default=BASE, help="in pixels, that the checkpoint was trained on")
+    add("--size", type=int, help=f"in pixels, that the checkpoint was trained on (default: what it says, else {BASE})")
     add("--truth", type=Path, default=DEMO, help="folder of true pictures and concepts, as emoji.publish writes it")
     add("--device", default="cpu")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the networks compute in")
@@ -52,6 +52,7 @@ def open_bench(options: argparse.Namespace) -> tuple[Bench, dict[str, Any]]:
     model = open_network(options.model, options.comfyui, dtype, options.device)
     encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
     settings = {key: getattr(options, key) for key in ("steps", "guidance", "method", "schedule", "seeds")}
+    base = options.size or getattr(model, "train_size", BASE)
     truth = Truth(options.truth, getattr(model, "known", 0))
-    bench = Bench(model, encoder, truth, **settings, batch=options.batch, base=options.size)
+    bench = Bench(model, encoder, truth, **settings, batch=options.batch, base=base)
     return bench, {"model": options.model.name, "dtype": options.dtype, **settings}

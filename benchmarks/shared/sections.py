@@ -38,6 +38,10 @@ class Bench:
     def sampling(self) -> Sampling:
         return Sampling(self.steps, self.schedule, solver=self.method, cfg=self.guidance)
 
+    def scaled(self, side: int) -> int:
+        """Return a side in pixels that is given for a `base` of BASE."""
+        return side * self.base // BASE
+
     @property
     def train_tokens(self) -> int:
         return self.base // self.model.config.patch_size

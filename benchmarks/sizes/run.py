@@ -33,7 +33,7 @@ from ..shared.report import (
     write_grid,
     write_results,
 )
-from ..shared.sections import BASE, Bench, Row, summary
+from ..shared.sections import Bench, Row, summary
 
 SIZES = {"1.5×": (96, 96), "2×": (128, 128), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
 PROMPTS = ("12", "2×=104", "4×=4")
@@ -136,12 +136,12 @@ def measure(bench: Bench, size: str, specs: list[str], count: int) -> list[Row]:
     Before them, for square pictures, two of the model's own 1× sample enlarged; after them two of that sample drawn
     over, a second pass.
     """
-    height, width = SIZES[size]
+    height, width = (bench.scaled(side) for side in SIZES[size])
     prompts, concepts = bench.truth.prompts(count)
     drawn: dict[str, tuple[Tensor, float]] = {}
     bench.pictures[f"{size} true"] = alone(bench.truth.pictures(height)[torch.tensor(concepts)], width)
     if height == width:
-        small, seconds = timed(bench, prompts, BASE, BASE)
+        small, seconds = timed(bench, prompts, bench.base, bench.base)
         for mode in ("bicubic", "nearest"):
             corners = {"align_corners": False} if mode == "bicubic" else {}
             drawn[f"1× sample, {mode}"] = F.interpolate(small, (height, width), mode=mode, **corners), seconds

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         settings |= {key: getattr(options, key) for key in ("rope", "pass_steps", "prompts")}
         for size in options.sizes:
             start = time.monotonic()
-            results[size] = measure(bench, SIZES[size], options)
+            results[size] = measure(bench, bench.scaled(SIZES[size]), options)
             said[size] = settings_text(settings | {"seconds": round(time.monotonic() - start)})
             grid = options.pictures / f"{options.name}-{size.replace('×', 'x')}.webp"
             write_grid(grid, bench.pictures, 512 // SIZES[size])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lumina_next.benchmarks.context_drop import run as context_drop
 from lumina_next.benchmarks.joint import network, run
 from lumina_next.benchmarks.joint.batches import CANVASES, JointBatches
 from lumina_next.benchmarks.joint.config import CONFIG, read_config
@@ -146,6 +147,9 @@ def test_the_benchmarks_measure_it(tmp_path, trained):
     assert [row["method"] for row in rows][2:4] == ["interpolation", "extrapolation"]
     two_passes.main([*shared, *pictures, "joint_passes", "--prompts", "1", "--denoise", "0.3", "--pass-steps", "1"])
     assert (tmp_path / "joint_passes-2x.webp").is_file()
+    context_drop.main([*shared, *pictures, "joint_drop", "--sizes", "1×", "--windows", "2", "--prompts", "1"])
+    rows = json.loads((tmp_path / "joint_drop.json").read_text("utf-8"))["sections"]["1×"]
+    assert {row["pooled"] for row in rows} == {"", "after RoPE"}
     page = tmp_path / "page.md"
     page.write_text("".join(f"<!-- table: {x} -->\n<!-- end -->\n" for x in ("settings", "2×2", "seams")), "utf-8")
     places = ["--grids", str(tmp_path), "--page", str(page)]
