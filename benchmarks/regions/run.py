@@ -210,6 +210,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the networks compute in")
     add("--layouts", nargs="*", help="words in the names of the layouts to draw (default: all)")
     add("--methods", nargs="*", help="words in the names of the methods to run (default: all)")
+    add(
+        "--name", default="regions", help="of the files in --results and --grids; under another the page stays as it is"
+    )
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     add("--grids", type=Path, default=ROOT / "docs" / "pictures", help="where picture grids go")
     add("--page", type=Path, default=ROOT / "docs" / "regions.md", help="whose tables are replaced")
@@ -231,7 +234,7 @@ def rows_of(options: argparse.Namespace) -> list[tuple[Layout, str]]:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     if options.redraw:
-        return publish(options, *stored_results(options.results, "regions", needed=True))
+        return publish(options, *stored_results(options.results, options.name, needed=True))
     dtype = getattr(torch, options.dtype)
     model = open_network(options.model, options.comfyui, dtype)
     encoder = load_text_encoder(options.text_encoder, dtype=dtype)
@@ -252,18 +255,20 @@ def main(arguments: list[str] | None = None) -> None:
         }
         results[SEAMS] = [*results.pop(SEAMS, []), seams]  # the last section
         settings["seconds"] = round(time.monotonic() - start)
-        write_results(options.results, "regions", settings, results)
+        write_results(options.results, options.name, settings, results)
     publish(options, settings, results)
     for layout in LAYOUTS:
         own = f"{layout.name}, "
         drawn = {name.removeprefix(own): x for name, x in bench.pictures.items() if name.startswith(own)}
         if drawn:
-            name = f"regions-{layout.rows}x{layout.columns}.webp"
+            name = f"{options.name}-{layout.rows}x{layout.columns}.webp"
             write_grid(options.grids / name, drawn, min(6, *(len(samples) for samples in drawn.values())))
 
 
 def publish(options: argparse.Namespace, settings: dict[str, Any], results: dict[str, list[dict[str, Any]]]) -> None:
     """Write the results, and the page's tables."""
-    write_results(options.results, "regions", settings, results)
+    write_results(options.results, options.name, settings, results)
+    if options.name != "regions":
+        return
     tables = {name: brief(rows) for name, rows in results.items()}
     fill_document(options.page, {"settings": measured_with(settings_text(settings))} | tables)

@@ -150,11 +150,8 @@ def test_the_benchmarks_measure_it(tmp_path, trained):
     context_drop.main([*shared, *pictures, "joint_drop", "--sizes", "1×", "--windows", "2", "--prompts", "1"])
     rows = json.loads((tmp_path / "joint_drop.json").read_text("utf-8"))["sections"]["1×"]
     assert {row["pooled"] for row in rows} == {"", "after RoPE"}
-    page = tmp_path / "page.md"
-    page.write_text("".join(f"<!-- table: {x} -->\n<!-- end -->\n" for x in ("settings", "2×2", "seams")), "utf-8")
-    places = ["--grids", str(tmp_path), "--page", str(page)]
-    regions.main([*shared, *places, "--layouts", "2×2", "--pictures", "1"])
-    found = json.loads((tmp_path / "regions.json").read_text("utf-8"))["sections"]["2×2"]
+    regions.main([*shared, "--grids", str(tmp_path), "--name", "joint_regions", "--layouts", "2×2", "--pictures", "1"])
+    found = json.loads((tmp_path / "joint_regions.json").read_text("utf-8"))["sections"]["2×2"]
     assert [row["method"] for row in found] == list(regions.OTHER_LAYOUTS)
 
 
