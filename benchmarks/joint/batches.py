@@ -3,6 +3,7 @@
 Core's network takes no mask for its text, so that texts of several lengths cannot share a call.
 """
 
+import argparse
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from torch import Tensor
 from ...training.data.batches import EMPTY, Batch, load
 from ...training.data.emoji.pack import pack_demo
 
-PLACES = {"on the left": (0.0, 0.0), "on the right": (0.0, 1.0), "at the top": (0.0, 0.0), "at the bottom": (1.0, 0.0)}
+SIDES = {"{a} on the left": (0.0, 0.0), "{a} on the right": (0.0, 1.0)}
+ENDS = {"{a} at the top": (0.0, 0.0), "{a} at the bottom": (1.0, 0.0)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Canvas:
-    """A size in parts of the training size, its share of the steps and, in order, how often which captions."""
+    """A size in parts of the training size, its share among those of its kind, and how often which captions."""
 
     rows: int
     columns: int
@@ -28,26 +30,10 @@ class Canvas:
     captions: dict[str, float]
 
 
-CANVASES = (
-    Canvas(1, 1, 0.62, {"{a}": 0.6, "a {a}": 0.15, "emoji": 0.1, "small {a}": 0.15}),
-    Canvas(
-        1,
-        2,
-        0.24,
-        {
-            "{a} left of {b}": 0.45,
-            "{b} right of {a}": 0.1,
-            "{a}": 0.15,
-            "{a} on the left": 0.15,
-            "{a} on the right": 0.15,
-        },
-    ),
-    Canvas(
-        2,
-        1,
-        0.14,
-        {"{a} above {b}": 0.45, "{b} below {a}": 0.1, "{a}": 0.15, "{a} at the top": 0.15, "{a} at the bottom": 0.15},
-    ),
+SQUARE = Canvas(1, 1, 1.0, {"{a}": 0.6, "a {a}": 0.15, "emoji": 0.1, "small {a}": 0.15})
+FOR_TWO = (
+    Canvas(1, 2, 0.64, {"{a} left of {b}": 0.45, "{b} right of {a}": 0.1, "{a}": 0.15, **dict.fromkeys(SIDES, 0.15)}),
+    Canvas(2, 1, 0.36, {"{a} above {b}": 0.45, "{b} below {a}": 0.1, "{a}": 0.15, **dict.fromkeys(ENDS, 0.15)}),
 )
 
 
@@ -72,30 +58,33 @@ class Drawing:
 class JointBatches:
     """Draws batches; batch n is the same in every run with the same seed.
 
-    `known` concepts are taken, evenly spread, as the judge's prompts are; `count` says how many tokens a caption has.
-    Without `cache` the pictures are those of demo/, which takes no download.
+    Of the options, `known` concepts are taken, evenly spread as the judge's prompts are, and `two` is the share of
+    canvases for two pictures. `count` says how many tokens a caption has. Without `cache` the pictures are those of
+    demo/, which takes no download.
     """
 
-    def __init__(self, cache: Path | None, side: int, known: int, tokens: int, patch: int, seed: int, count: Callable):
-        if cache is None:
-            with TemporaryDirectory() as folder:
-                pack_demo(packed := Path(folder) / "demo.npz", (side // 2, side))
-                table, pictures = load(packed, {side // 2, side})
+    def __init__(self, options: argparse.Namespace, patch: int, count: Callable[[str], int]):
+        self.options, self.patch, self.count, self.side = options, patch, count, options.train_pixels
+        sizes = {self.side // 2, self.side}
+        if options.cache is not None:
+            table, pictures = load(options.cache, sizes)
         else:
-            table, pictures = load(cache, {side // 2, side})
+            with TemporaryDirectory() as folder:
+                pack_demo(packed := Path(folder) / "demo.npz", tuple(sizes))
+                table, pictures = load(packed, sizes)
         self.pictures = {size: torch.from_numpy(drawn).float() for size, drawn in pictures.items()}
         every = len(table["emoji"])
-        self.concepts = [i * every // known for i in range(known)]
+        self.concepts = [i * every // options.known for i in range(options.known)]
         self.names = {i: table["words"][table["emoji"][i]]["en"][0] for i in self.concepts}
         self.emoji = {i: table["emoji"][i] for i in self.concepts}
-        self.side, self.tokens, self.patch, self.seed, self.count = side, tokens, patch, seed, count
+        self.canvases = {SQUARE: 1 - options.two, **{canvas: options.two * canvas.share for canvas in FOR_TWO}}
 
     def draw(self, step: int, spent: float) -> Batch:
         """Return the batch of a step."""
-        chance = random.Random(f"{self.seed} {step}")
-        canvas = chance.choices(CANVASES, [c.share for c in CANVASES])[0]
+        chance = random.Random(f"{self.options.seed} {step}")
+        canvas = chance.choices(list(self.canvases), list(self.canvases.values()))[0]
         size = canvas.rows * self.side, canvas.columns * self.side
-        wanted = max(2, round(self.tokens * self.patch**2 / (size[0] * size[1])))
+        wanted = max(2, round(self.options.tokens * self.patch**2 / (size[0] * size[1])))
         drawings = [self.drawing(canvas, chance)]
         length = self.count(drawings[0].text)  # so every caption is as frequent as without the condition
         while len(drawings) < wanted:
@@ -117,7 +106,7 @@ class JointBatches:
         elif "{b}" in caption:
             parts = [Placed(a, side, 0, 0), Placed(b, side, below, beside)]
         else:
-            down, along = next((place for words, place in PLACES.items() if caption.endswith(words)), (0.5, 0.5))
+            down, along = (SIDES | ENDS).get(caption, (0.5, 0.5))
             parts = [Placed(a, side, round(down * below), round(along * beside))]
         return Drawing(text, tuple(parts))
 

@@ -106,6 +106,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--model", type=Path, help="checkpoint to start from (default: an untrained network)")
     add("--train-pixels", type=int, default=64, help="side of the pictures")
     add("--known", type=int, default=KNOWN, help="how many of the demo's concepts")
+    add("--two", type=float, default=0.38, help="share of the steps with canvases for two pictures")
     add("--tokens", type=int, default=4096, help="image tokens a batch")
     options = stage.parse_args(arguments)
     if options.device != "cpu":
@@ -125,8 +126,7 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
             layer.compile(dynamic=True)
     encoder = load_text_encoder(options.text_encoder, dtype=torch.float32)
     texts = Texts(encoder)
-    sizes = options.cache, options.train_pixels, options.known, options.tokens, model.patch_size, options.seed
-    batches = JointBatches(*sizes, texts.count)
+    batches = JointBatches(options, model.patch_size, texts.count)
     return start(model, JointTask(texts, batches, options), batches, options, JointRun)
 
 

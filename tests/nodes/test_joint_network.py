@@ -8,7 +8,7 @@ import torch
 
 from lumina_next.benchmarks.context_drop import run as context_drop
 from lumina_next.benchmarks.joint import network, run
-from lumina_next.benchmarks.joint.batches import CANVASES, JointBatches
+from lumina_next.benchmarks.joint.batches import JointBatches
 from lumina_next.benchmarks.joint.config import CONFIG, read_config
 from lumina_next.benchmarks.joint.model import JointModel
 from lumina_next.benchmarks.quality import run as quality
@@ -48,7 +48,8 @@ def texts():
 
 @pytest.fixture
 def batches(texts):
-    return JointBatches(None, 64, KNOWN, 2048, 4, 0, texts.count)
+    options = run.parse(["--run", "unused", "--known", str(KNOWN), "--tokens", "2048"])
+    return JointBatches(options, 4, texts.count)
 
 
 def noise(*size: int) -> torch.Tensor:
@@ -106,7 +107,7 @@ def test_a_batch_has_captions_of_one_length_and_shows_what_they_say(batches, tex
             elif plain and picture.shape[-1] == picture.shape[-2]:
                 assert truth.nearest(picture[None]).tolist() == plain
     assert seen == {"pair", "plain"}
-    assert sum(canvas.share for canvas in CANVASES) == pytest.approx(1)
+    assert sum(batches.canvases.values()) == pytest.approx(1)
 
 
 def test_training_goes_on_where_it_stopped(tmp_path, trained):
