@@ -56,6 +56,16 @@ def noise(*size: int) -> torch.Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(1))
 
 
+def test_nothing_of_an_untrained_network_is_left_to_chance():
+    torch.use_deterministic_algorithms(True)  # memory that nobody has written to is then NaN
+    try:
+        made = network.build(TINY)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(parameter.isfinite().all() for parameter in made.parameters())
+    assert made.cap_embedder[1].weight.any() and not made.layers[0].adaLN_modulation[1].weight.any()
+
+
 def test_the_model_that_is_measured_is_the_network_that_was_trained(trained):
     x, t, text = noise(3, 3, 32, 48), torch.tensor([0.1, 0.5, 0.9]), noise(3, 4, 128)
     with torch.no_grad():
