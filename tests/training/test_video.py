@@ -72,6 +72,14 @@ def test_captions_never_say_what_was_held_out(table):
     assert {kind for _, _, kind, _ in drawn} == {*MOVES, STILL} and len({c for _, c, *_ in drawn}) == 64
 
 
+@pytest.mark.parametrize("turns,share", [(1.0, 1 / 8), (3.0, 3 / 10), (0.0, 0.0)])
+def test_things_turn_as_often_as_asked_for(table, turns, share):
+    captions, chance = MotionCaptions(table, turns), random.Random(0)
+    kinds = [kind for _, _, kind, _ in (captions.draw(chance) for _ in range(3000)) if kind != STILL]
+    assert kinds.count("turn") / len(kinds) == pytest.approx(share, abs=0.03)
+    assert kinds.count("left") / len(kinds) == pytest.approx((1 - share) / 7, abs=0.03)
+
+
 @pytest.mark.parametrize("kind", MOVES)
 def test_a_clip_is_as_it_is_said(kind):
     """A white square on nothing: where it is, how large it is and which way is up."""

@@ -81,6 +81,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--frames", type=int, default=FRAMES, help="frames of a clip")
     add("--tokens", type=int, default=4096, help="tokens of all frames a batch")
     add("--half", type=float, default=0.3, help="until which part of the run (0 to 1) it trains at half of the size")
+    add("--turns", type=float, default=1.0, help="how often an object turns, next to each of the other ways to move")
     add("--centre", type=float, default=-0.9, help="of training times on the logit scale: below 0 more noise")
     return stage.parse_args(arguments)
 
@@ -94,7 +95,9 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
         model = VideoNextDiT.from_image_model(model, frame_width=options.frame_width)
     check_pixels(model, options.model)
     buckets = clip_buckets(options.half, options.frames, options.size)
-    batches = MotionBatches(options.cache, options.tokens, model.config.patch_size, options.seed, buckets)
+    batches = MotionBatches(
+        options.cache, options.tokens, model.config.patch_size, options.seed, buckets, options.turns
+    )
     return start(model, VideoTask(encoder, options), batches, options)
 
 

@@ -76,13 +76,15 @@ class ClipBatch:
 class MotionBatches:
     """Draws batches of moving emoji; batch n is the same in every run with the same seed.
 
-    `cache` is a prepared folder or a packed file (training.data.emoji).
+    `cache` is a prepared folder or a packed file (training.data.emoji), `turns` as in MotionCaptions.
     """
 
-    def __init__(self, cache: Path, tokens: int, patch: int, seed: int, buckets: Sequence[ClipBucket]):
+    def __init__(
+        self, cache: Path, tokens: int, patch: int, seed: int, buckets: Sequence[ClipBucket], turns: float = 1.0
+    ):
         sizes = {sprite_size(bucket.side) for bucket in buckets}
         table, pictures = load(cache, sizes)
-        self.captions = MotionCaptions(table)
+        self.captions = MotionCaptions(table, turns)
         self.sprites = {size: sprites(torch.from_numpy(drawn)) for size, drawn in pictures.items()}
         self.tokens, self.patch, self.seed, self.buckets = tokens, patch, seed, tuple(buckets)
 

@@ -118,15 +118,18 @@ def sentence(language: str, name: str, kind: str, speed: str = "") -> str:
 
 
 class MotionCaptions:
-    """Draws captions of clips from the concept table; held-out concept–language pairs never come out."""
+    """Draws captions of clips from the concept table; held-out concept–language pairs never come out.
 
-    def __init__(self, table: dict):
-        self.names = Captions(table)
+    `turns` is how often an object turns, next to each of the other ways to move.
+    """
+
+    def __init__(self, table: dict, turns: float = 1.0):
+        self.names, self.weights = Captions(table), [turns if kind == "turn" else 1.0 for kind in MOVES]
 
     def draw(self, chance: random.Random) -> tuple[str, int, str, str]:
         """Return a caption, its concept by number, how that moves, and at which speed."""
         concept = chance.randrange(len(self.names.emoji))
-        kind = STILL if chance.random() < STILL_SHARE else chance.choice(MOVES)
+        kind = STILL if chance.random() < STILL_SHARE else chance.choices(MOVES, self.weights)[0]
         speed = chance.choice(speeds(kind))
         languages = self.names.languages[concept]
         language = "en" if chance.random() < ENGLISH_SHARE else chance.choice(languages)
