@@ -49,9 +49,9 @@ class AudioConfig(NextDiTConfig):
             raise ValueError(f"audio has as many channels out as in, got {self.in_channels} and {self.out_channels}")
         for name in ("frame_rate", "scale_factor"):
             if not (math.isfinite(value := getattr(self, name)) and value > 0):
-                raise ValueError(f"AudioConfig.{name} must be a positive finite number, got {value!r}")
+                raise ValueError(f"{name} must be a positive finite number, got {value!r}")
         if not math.isfinite(self.latent_shift):
-            raise ValueError(f"AudioConfig.latent_shift must be a finite number, got {self.latent_shift!r}")
+            raise ValueError(f"latent_shift must be a finite number, got {self.latent_shift!r}")
 
     @property
     def patch_numbers(self) -> int:
