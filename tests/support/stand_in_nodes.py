@@ -29,12 +29,29 @@ def core_models():
     return beside("core_models")
 
 
-class StandInZImage:
-    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "load", ("MODEL",)
+class StandIn:
+    """A node without inputs, whose `load` makes its only output."""
+
+    CATEGORY, FUNCTION = "tests", "load"
 
     @classmethod
     def INPUT_TYPES(cls):
         return {"required": {}}
+
+
+class StandInFamily(StandIn):
+    """A random network of one of the cases in core_families."""
+
+    RETURN_TYPES = ("MODEL",)
+    CASE: str
+
+    def load(self):
+        families = beside("core_families")
+        return (families.load_family(families.CASES[self.CASE]),)
+
+
+class StandInZImage(StandIn):
+    RETURN_TYPES = ("MODEL",)
 
     def load(self):
         models = core_models()
@@ -43,28 +60,12 @@ class StandInZImage:
         return (model,)
 
 
-class StandInQwenImage:
-    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "load", ("MODEL",)
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {"required": {}}
-
-    def load(self):
-        families = beside("core_families")
-        return (families.load_family(families.CASES["Qwen-Image"]),)
+class StandInQwenImage(StandInFamily):
+    CASE = "Qwen-Image"
 
 
-class StandInKrea2:
-    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "load", ("MODEL",)
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {"required": {}}
-
-    def load(self):
-        families = beside("core_families")
-        return (families.load_family(families.CASES["Krea 2"]),)
+class StandInKrea2(StandInFamily):
+    CASE = "Krea 2"
 
 
 def conditioning(text: str) -> list:
@@ -73,14 +74,10 @@ def conditioning(text: str) -> list:
     return [[torch.randn(1, 6, core_models().Z_IMAGE["cap_feat_dim"], generator=seed), {}]]
 
 
-class StandInText:
-    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "encode", ("CONDITIONING",)
+class StandInText(StandIn):
+    RETURN_TYPES = ("CONDITIONING",)
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {"required": {}}
-
-    def encode(self):
+    def load(self):
         return (conditioning(""),)
 
 
@@ -94,25 +91,17 @@ class Clip:
         return conditioning(tokens)
 
 
-class StandInClip:
-    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "load", ("CLIP",)
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {"required": {}}
+class StandInClip(StandIn):
+    RETURN_TYPES = ("CLIP",)
 
     def load(self):
         return (Clip(),)
 
 
-class StandInVae:
+class StandInVae(StandIn):
     """ComfyUI's VAE on a decoder alone: with an encoder it knows one width only, of 300 MB."""
 
-    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "load", ("VAE",)
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {"required": {}}
+    RETURN_TYPES = ("VAE",)
 
     def load(self):
         file = folder_paths.get_full_path_or_raise("vae", "ae.safetensors")
@@ -128,12 +117,8 @@ def drawn(x: torch.Tensor) -> torch.Tensor:
     return x if x[0].numel() == 1 else torch.randn_like(x) / x[0].numel() ** 0.5
 
 
-class StandInWanVae:
-    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "load", ("VAE",)
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {"required": {}}
+class StandInWanVae(StandIn):
+    RETURN_TYPES = ("VAE",)
 
     def load(self):
         torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from random import Random
 
 from .sounds import SOUNDS
@@ -38,7 +39,7 @@ def is_held_out(*parts: str) -> bool:
 
 def pair_is_held_out(order: Sequence[int]) -> bool:
     """Tell whether any two neighbours of an order of sounds are held out."""
-    return any(is_held_out(SOUNDS[a].name, "then", SOUNDS[b].name) for a, b in zip(order, order[1:], strict=False))
+    return any(is_held_out(SOUNDS[a].name, "then", SOUNDS[b].name) for a, b in pairwise(order))
 
 
 def with_article(sound: int) -> str:

@@ -10,12 +10,8 @@ Z_LINKS = {
     "2": (f"{Z_IMAGE}/text_encoders/qwen_3_4b.safetensors", "text_encoders"),
     "3": (f"{Z_IMAGE}/vae/ae.safetensors", "vae"),
 }
-Z_DOWNLOADS = f"""**Files**, under ComfyUI's models folder:
-
-- diffusion_models: [z_image_turbo_bf16.safetensors]({Z_LINKS["1"][0]})
-- text_encoders: [qwen_3_4b.safetensors]({Z_LINKS["2"][0]})
-- vae: [ae.safetensors]({Z_LINKS["3"][0]})"""
 Z_BASE = f"{HUB}/Comfy-Org/z_image/resolve/main/split_files/diffusion_models/z_image_bf16.safetensors"
+Z_BASE_LINKS = Z_LINKS | {"1": (Z_BASE, "diffusion_models")}
 QWEN = f"{HUB}/Comfy-Org/Qwen-Image_ComfyUI/resolve/main/split_files"
 QWEN_LINKS = {
     "1": (f"{QWEN}/diffusion_models/qwen_image_fp8_e4m3fn.safetensors", "diffusion_models"),
@@ -31,11 +27,23 @@ KREA_LINKS = {
 Z_FILES = {"model": "1.unet_name", "text encoder": "2.clip_name", "vae": "3.vae_name"}
 
 
+def downloads(links: dict[str, tuple[str, str]]) -> str:
+    """Return the lines of a note that say which files belong where."""
+    lines = (f"- {folder}: [{link.rpartition('/')[2]}]({link})" for link, folder in links.values())
+    return "\n".join(["**Files**, under ComfyUI's models folder:", "", *lines])
+
+
+def second_pass(enlarge: int, sampler: int, decoder: int) -> Box:
+    """Return the box of a larger second pass, by its nodes' ids."""
+    shown = {"enlarge": f"{enlarge}.scale_by"} | together(sampler) | {"denoise": f"{sampler}.denoise"}
+    return Box("Second pass", f"{enlarge} {sampler} {decoder}", shown)
+
+
 TEMPLATES = (
     Template(
         api="official_z_image_2k",
         title="Official - Z-Image at 3K",
-        note=f"""{Z_DOWNLOADS}
+        note=f"""{downloads(Z_LINKS)}
 
 Z-Image is at home up to 2048 × 2048: there **Scaled RoPE** changes nothing, and says so. This graph starts where that
 ends. **Context Drop** lets image tokens look at fewer keys while the picture is still noise.
@@ -60,7 +68,7 @@ Z-Image-Turbo, set here, is shown by its makers up to 1536 × 1536: for that and
     Template(
         api="official_z_image_4k",
         title="Official - Z-Image 2K to 4K",
-        note=f"""{Z_DOWNLOADS}
+        note=f"""{downloads(Z_LINKS)}
 
 The first pass composes at 2048, where Z-Image is at home, the second one draws the detail at 4096. **Scaled RoPE**
 stretches the positions in the second pass, so that it sees one large picture and not four; decoding in tiles keeps its
@@ -73,10 +81,7 @@ begin at 1536 × 1536 if 2048 shows doubled things: its makers show it up to tha
         columns=(
             note(Box("Model and prompt", "1-5 7", {"prompt": "4.text"} | Z_FILES | {"shift": "7.shift"}), width=400),
             column(Box("First pass", "6 8", SIZE | together(8)), "10", width=280),
-            column(
-                Box("Second pass", "9 11 12", {"enlarge": "9.scale_by"} | together(11) | {"denoise": "11.denoise"}),
-                width=280,
-            ),
+            column(second_pass(9, 11, 12), width=280),
             picture("13", width=560),
         ),
         card="2048 4096 Z-Image",
@@ -86,11 +91,7 @@ begin at 1536 × 1536 if 2048 shows doubled things: its makers show it up to tha
     Template(
         api="official_z_image_train_lora",
         title="Official - Train a LoRA for Z-Image",
-        note=f"""**Files**, under ComfyUI's models folder:
-
-- diffusion_models: [z_image_bf16.safetensors]({Z_BASE})
-- text_encoders: [qwen_3_4b.safetensors]({Z_LINKS["2"][0]})
-- vae: [ae.safetensors]({Z_LINKS["3"][0]})
+        note=f"""{downloads(Z_BASE_LINKS)}
 
 **Your pictures**: 10 to 50 in input/my_style, *cat.png* with its caption in *cat.txt*. Each caption says what is to be
 seen, and the style by a word of its own. Choose the folder after reloading the page.
@@ -119,16 +120,12 @@ The file goes to output/loras; move it to models/loras. It works on Z-Image and 
             picture("17", width=400),
         ),
         card="1024 Z-Image LoRA",
-        links=Z_LINKS | {"1": (Z_BASE, "diffusion_models")},
+        links=Z_BASE_LINKS,
     ),
     Template(
         api="official_qwen_image",
         title="Official - Qwen-Image at twice its size",
-        note=f"""**Files**, under ComfyUI's models folder:
-
-- diffusion_models: [qwen_image_fp8_e4m3fn.safetensors]({QWEN_LINKS["1"][0]})
-- text_encoders: [qwen_2.5_vl_7b_fp8_scaled.safetensors]({QWEN_LINKS["2"][0]})
-- vae: [qwen_image_vae.safetensors]({QWEN_LINKS["3"][0]})
+        note=f"""{downloads(QWEN_LINKS)}
 
 The first pass composes at 1328, where Qwen-Image is at home, the second one draws the detail at 2656. **Scaled RoPE**
 stretches the positions in the second pass, so that it sees one large picture and not four; decoding in tiles keeps its
@@ -140,10 +137,7 @@ Qwen-Image 2.1 is at home up to 2048: begin there, and set *train_size* to 2048.
         columns=(
             note(Box("Model and prompt", "1-5 7", PROMPT | Z_FILES | {"shift": "7.shift"}), width=400),
             column(Box("First pass", "6 8", SIZE | together(8)), "10", width=280),
-            column(
-                Box("Second pass", "9 11 12", {"enlarge": "9.scale_by"} | together(11) | {"denoise": "11.denoise"}),
-                width=280,
-            ),
+            column(second_pass(9, 11, 12), width=280),
             picture("13", width=560),
         ),
         card="1328 2656 Qwen-Image",
@@ -153,11 +147,7 @@ Qwen-Image 2.1 is at home up to 2048: begin there, and set *train_size* to 2048.
     Template(
         api="official_krea_2",
         title="Official - Krea 2 Turbo 2K to 4K",
-        note=f"""**Files**, under ComfyUI's models folder:
-
-- diffusion_models: [krea2_turbo_fp8_scaled.safetensors]({KREA_LINKS["1"][0]})
-- text_encoders: [qwen3vl_4b_fp8_scaled.safetensors]({KREA_LINKS["2"][0]})
-- vae: [qwen_image_vae.safetensors]({KREA_LINKS["3"][0]})
+        note=f"""{downloads(KREA_LINKS)}
 
 The first pass composes at 2048, where Krea 2 is at home, the second one draws the detail at 4096. **Scaled RoPE**
 stretches the positions in the second pass, so that it sees one large picture and not four; decoding in tiles keeps its
@@ -170,10 +160,7 @@ up to 2048, Scaled RoPE changes nothing and says so.
         columns=(
             note(Box("Model and prompt", "1-5", {"prompt": "4.text"} | Z_FILES), width=400),
             column(Box("First pass", "6 7", SIZE | together(7)), "9", width=280),
-            column(
-                Box("Second pass", "8 10 11", {"enlarge": "8.scale_by"} | together(10) | {"denoise": "10.denoise"}),
-                width=280,
-            ),
+            column(second_pass(8, 10, 11), width=280),
             picture("12", width=560),
         ),
         card="2048 4096 Krea-2",
@@ -183,7 +170,7 @@ up to 2048, Scaled RoPE changes nothing and says so.
     Template(
         api="official_z_image_regions",
         title="Official - Z-Image regions",
-        note=f"""{Z_DOWNLOADS}
+        note=f"""{downloads(Z_LINKS)}
 
 **Regional Prompt** gives each half of the picture a prompt of its own. For the first steps the halves are drawn apart,
 so that each thing stands in its place; then attention makes them one picture, in which each half still hears its own
