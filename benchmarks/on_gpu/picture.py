@@ -68,8 +68,11 @@ def tiles(setup: Setup, dtype: torch.dtype, size: int, tile: int) -> Row:
 
 
 def measure(setup: Setup) -> None:
-    """Write the tables: first the pictures of the large shape."""
+    """Write the tables: whole pictures, of which each starts a process, last."""
+    decode(setup)
     side, steps = (128, "1") if setup.rehearse else (1024, "10")
+    both: Row = {"size": f"{side}²", "layers": 2 if setup.rehearse else 8}
+    setup.tables.row("Two processes on one device", both, partial(two_processes.measure_row, setup))
     with tempfile.TemporaryDirectory() as folder:
         files = Files(setup, Path(folder))
         large = ["--model", str(files.model), "--vae", str(files.vae), "--train-size", str(side), "--steps", steps]
@@ -80,9 +83,6 @@ def measure(setup: Setup) -> None:
         if not setup.rehearse:
             key = {"model": "demo", "size": "64²", "steps": steps}
             setup.tables.row("A picture by the command line", key, partial(generate, setup, "--steps", steps))
-    both: Row = {"size": f"{side}²", "layers": 2 if setup.rehearse else 8}
-    setup.tables.row("Two processes on one device", both, partial(two_processes.measure_row, setup))
-    decode(setup)
 
 
 def decode(setup: Setup) -> None:

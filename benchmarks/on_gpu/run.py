@@ -37,7 +37,7 @@ class Stage:
 STAGES = {
     "attention": Stage(".attention", 60, 20),
     "step": Stage(".step", 150, 75),
-    "picture": Stage(".picture", 60, 45),
+    "picture": Stage(".picture", 90, 45),
     "choices": Stage(".choices", 50, 40),
     "training": Stage(".training", least=10),
 }
