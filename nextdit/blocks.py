@@ -1,6 +1,6 @@
 """The transformer blocks of the families, and a run of many."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -38,10 +38,12 @@ class NextBlock(nn.Module):
     def forward(self, x: Tensor, text: Tensor, condition: Tensor, how: Attending) -> Tensor:
         """Map tokens x (B, N, dim) to (B, N, dim); text (B, L, text_dim), condition (B, time_dim)."""
         scale_a, gate_a, scale_f, gate_f = self.adaLN_modulation(condition).chunk(4, dim=-1)
-        h = self.attention(norm_modulate(self.attention_norm1, x, scale_a), self.attention_y_norm(text), how)
-        x = gated_residual(x, gate_a, self.attention_norm2, h)
-        h = self.feed_forward(norm_modulate(self.ffn_norm1, x, scale_f))
-        return gated_residual(x, gate_f, self.ffn_norm2, h)
+        text = self.attention_y_norm(text)
+        # what a sub-layer makes has no name here: it would be kept while the next one runs
+        x = gated_residual(
+            x, gate_a, self.attention_norm2, self.attention(norm_modulate(self.attention_norm1, x, scale_a), text, how)
+        )
+        return gated_residual(x, gate_f, self.ffn_norm2, self.feed_forward(norm_modulate(self.ffn_norm1, x, scale_f)))
 
 
 class FlagBlock(nn.Module):
@@ -68,10 +70,11 @@ class FlagBlock(nn.Module):
         """Map tokens x (B, N, dim) to (B, N, dim); condition (B, time_dim), text (B, L, text_dim)."""
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self.adaLN_modulation(condition).chunk(6, dim=-1)
         text = None if text is None else self.attention_y_norm(text)
-        h = self.attention(norm_modulate(self.attention_norm, x, scale_a, shift_a), text, how)
-        x = x.addcmul(gate_a.unsqueeze(1), h)
-        h = self.feed_forward(norm_modulate(self.ffn_norm, x, scale_f, shift_f))
-        return x.addcmul(gate_f.unsqueeze(1), h)
+        # without names, as in NextBlock
+        x = x.addcmul(
+            gate_a.unsqueeze(1), self.attention(norm_modulate(self.attention_norm, x, scale_a, shift_a), text, how)
+        )
+        return x.addcmul(gate_f.unsqueeze(1), self.feed_forward(norm_modulate(self.ffn_norm, x, scale_f, shift_f)))
 
 
 class ClassBlock(nn.Module):
@@ -128,15 +131,20 @@ def attention(c: NextDiTConfig, *, operations, **factory) -> Attention:
     )
 
 
-def run_layers(
-    layers: Iterable[nn.Module], tokens: Tensor, condition: Tensor, how: Attending, call: Call, **given: Tensor
-) -> Tensor:
-    """Send tokens (B, N, dim) through blocks, of which the first `call.dropped_layers` pool their keys and values.
+def runs(
+    layers: Iterable[nn.Module], condition: Tensor, how: Attending, call: Call, **given: Tensor
+) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Return, for each block, what maps tokens (B, N, dim); the first `call.dropped_layers` pool keys and values.
 
-    `given` is what else the blocks take.
+    `given` is what else the blocks take. The caller goes through them itself, since a function that was handed the
+    tokens of the first block would keep them to the last.
     """
     whole = replace(how, pool=None)
     for i, layer in enumerate(layers):
         run = partial(layer, condition=condition, how=how if i < call.dropped_layers else whole, **given)
-        tokens = call.replace[i](tokens, run) if call.replace is not None and i in call.replace else run(tokens)
-    return tokens
+        yield run if call.replace is None or i not in call.replace else partial(replaced, call.replace[i], run)
+
+
+def replaced(by: Callable[..., Tensor], run: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
+    """Let a caller's own function map the tokens, who may run the block in it."""
+    return by(tokens, run)

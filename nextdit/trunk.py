@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .blocks import Block, NextBlock, run_layers
+from .blocks import Block, NextBlock, runs
 from .call import Call
 from .config import NextDiTConfig
 from .layers.embedders import TimeEmbedder
@@ -111,8 +111,9 @@ class Pictures(Stack):
         rotary = self.rotary(t, grid, len(x) // len(t), call)
         how = call.attending(rotary, text_mask, grid, x.dtype, self.axes)
         tokens = self.to_sequence(self.x_embedder(patchify(x, p)), grid)
-        tokens = self.to_patches(run_layers(self.layers, tokens, condition, how, call, **given), grid)
-        out = unpatchify(self.final_layer(tokens, condition), p, grid)
+        for run in runs(self.layers, condition, how, call, **given):
+            tokens = run(tokens)
+        out = unpatchify(self.final_layer(self.to_patches(tokens, grid), condition), p, grid)
         return out[:, : self.config.in_channels, :height, :width]  # the rest is the variance head
 
     def to_sequence(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:

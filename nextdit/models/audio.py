@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..audio_config import FLOATS, NUMBERS, AudioConfig
-from ..blocks import Block, FlagBlock, NextBlock, run_layers
+from ..blocks import Block, FlagBlock, NextBlock, runs
 from ..call import PLAIN_CALL, Call
 from ..family import Family, Layout
 from ..keys import GATE, model_key, reference_key
@@ -80,7 +80,8 @@ class AudioDiT(Body):
             counts = filled(mask.to(x.device, x.dtype).unsqueeze(1), p).unflatten(-1, (-1, p)).amax(-1).squeeze(1)
             how = replace(how, mask=additive_mask(counts, x.dtype))
         condition = self.condition(self.clock(t), text, text_mask, call)
-        tokens = run_layers(self.layers, tokens, condition, how, call, text=text)
+        for run in runs(self.layers, condition, how, call, text=text):
+            tokens = run(tokens)
         return rearrange(self.final_layer(tokens, condition), "b n (c p) -> b c (n p)", p=p)[..., :length]
 
     def clock(self, t: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..blocks import run_layers
+from ..blocks import runs
 from ..call import PLAIN_CALL, Call
 from ..config import NextDiTConfig
 from ..family import Family, Shapes
@@ -168,7 +168,8 @@ class PointNextDiT(Body):
             mask = mask.to(x.device).bool()
             tokens = torch.where(mask.unsqueeze(-1), tokens, self.pad_token.to(tokens))
         how = self.attending(call, text_mask, mask, tokens)
-        tokens = run_layers(self.layers, tokens, condition, how, call, text=text)
+        for run in runs(self.layers, condition, how, call, text=text):
+            tokens = run(tokens)
         out = self.final_layer(tokens, condition).transpose(1, 2) + pull
         return out if mask is None else out * mask.unsqueeze(1)
 

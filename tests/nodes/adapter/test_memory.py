@@ -63,7 +63,7 @@ def peak_of_views(model, config, sets, views, side, image, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=["bfloat16", "float32"])
 @pytest.mark.parametrize("name", [*PRESETS, "pixels"])
-def test_the_estimate_is_within_a_quarter_of_the_peak(name, dtype, monkeypatch, record_property):
+def test_the_estimate_is_within_a_tenth_of_the_peak(name, dtype, monkeypatch, record_property):
     monkeypatch.setattr(comfy.model_management, "pytorch_attention_flash_attention", lambda: True)
     config = PRESETS.get(name, PIXELS)
     settings = LuminaNextConfig({"image_model": image_model(image.FAMILY), **asdict(config), "n_layers": 2})
@@ -77,7 +77,8 @@ def test_the_estimate_is_within_a_quarter_of_the_peak(name, dtype, monkeypatch, 
             counted = peak(model.diffusion_model, config, batch, height, width, dtype) / 2**20
             record_property(f"{shape} counted, MiB", round(counted, 1))
             record_property(f"{shape} estimate, MiB", round(estimate, 1))
-            assert 0.75 < estimate / counted < 1.25, f"{shape}: {estimate:.1f} of {counted:.1f} MiB"
+            slack = 0.25 if counted < 16 else 0.1  # a picture's own numbers count where there are few tokens
+            assert abs(estimate / counted - 1) < slack, f"{shape}: {estimate:.1f} of {counted:.1f} MiB"
 
 
 GIB = 2**30
@@ -138,4 +139,5 @@ def test_the_estimate_counts_all_views_and_the_image(name, monkeypatch, record_p
             counted = peak_of_views(model.diffusion_model, config, sets, views, side, image, dtype) / 2**20
             record_property(f"{shape} counted, MiB", round(counted, 1))
             record_property(f"{shape} estimate, MiB", round(estimate, 1))
-            assert 0.75 < estimate / counted < 1.25, f"{shape}: {estimate:.1f} of {counted:.1f} MiB"
+            slack = 0.25 if counted < 16 else 0.1  # a picture's own numbers count where there are few tokens
+            assert abs(estimate / counted - 1) < slack, f"{shape}: {estimate:.1f} of {counted:.1f} MiB"
