@@ -39,6 +39,7 @@ STAGES = {
     "step": Stage(".step", 150, 75),
     "picture": Stage(".picture", 90, 45),
     "choices": Stage(".choices", 50, 40),
+    "processor": Stage(".processor", 60, 40),
     "training": Stage(".training", least=10),
 }
 

@@ -38,9 +38,10 @@ ROWS = {
     "Decoding": 8,
     "Choices": 10,
     "CUDA graph": 2,
+    "A step on the processor": 4,
     "Training": 1,
     "Loss": 6,
-    "Stages": 5,
+    "Stages": 6,
 }
 CPU = torch.device("cpu")
 
