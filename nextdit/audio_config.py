@@ -14,6 +14,8 @@ BLOCKS = {"next": "layers.0.attention_norm1.weight", "flag": "layers.0.attention
 
 NUMBERS = ("patch_size", "time_steps", "train_frames")
 FLOATS = ("frame_rate", "scale_factor", "latent_shift")
+MOST_SECONDS = 600.0
+"""The longest sound that is made at once: attention sees all of it."""
 RELEASED = {"patch_size": 1, "time_steps": 1000, "train_frames": 312, "frame_rate": 31.25}
 """What the released models are, whose files do not say so (configs and demo of the reference code)."""
 

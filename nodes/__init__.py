@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .audio.empty_audio import EmptyAudio
 from .audio.load_audio_model import LoadAudioModel
 from .audio.structured_caption import StructuredCaption
+from .audio.time_mask import AudioTimeMask
 from .conditioning.camera_ring import CameraRing
 from .conditioning.class_label import ClassLabel
 from .conditioning.grid_mask import GridMask
@@ -74,6 +75,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadAudioModel,
     EmptyAudio,
     StructuredCaption,
+    AudioTimeMask,
     EmptyVideo,
     ImageToVideo,
     EncodeVideo,

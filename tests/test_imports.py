@@ -22,7 +22,7 @@ MAY_IMPORT = {
 }
 # A folder of nodes/adapter → which others its modules may import.
 ADAPTER = {
-    "audio": {"host", "models"},
+    "audio": {"host", "models", "text"},
     "host": set(),
     "lora": {"host", "models"},
     "models": {"host", "patches", "text"},

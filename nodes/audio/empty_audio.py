@@ -2,6 +2,7 @@ import logging
 
 from comfy_api.latest import io
 
+from ...nextdit.audio_config import MOST_SECONDS
 from ..adapter.host.progress import tell
 from ..adapter.host.schema import schema
 from ..adapter.models import audio
@@ -24,10 +25,10 @@ class EmptyAudio(io.ComfyNode):
                     "seconds",
                     default=9.98,
                     min=0.1,
-                    max=600.0,
+                    max=MOST_SECONDS,
                     step=0.01,
-                    tooltip="Length of the sound. The released models were trained on 9.98 seconds; the node warns "
-                    "above that, and says the exact length.",
+                    tooltip="Length of the sound. The released models were trained on 9.98 seconds, the demo's on "
+                    "less; the node warns above that, and says the exact length.",
                 ),
                 io.Int.Input(
                     "batch_size", default=1, min=1, max=64, tooltip="Number of sounds, each with noise of its own."

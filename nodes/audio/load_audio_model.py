@@ -12,8 +12,8 @@ class LoadAudioModel(io.ComfyNode):
             node_id="LuminaNextLoadAudioModel",
             display_name="Load Lumina Audio Model",
             category="Lumina-Next/audio",
-            description="Loads Lumina-T2Audio, Lumina-T2Music or Make-An-Audio 3 as it is downloaded, with its text "
-            "encoder, autoencoder and vocoder.",
+            description="Loads Lumina-T2Audio, Lumina-T2Music or Make-An-Audio 3 as it is downloaded, or the small "
+            "models of sounds and music in this pack, with all that belongs to them.",
             search_aliases=(
                 "lumina, t2audio, t2music, text to audio, text to music, text to sound, make-an-audio, sound effects, "
                 "audio checkpoint, bigvgan, vocoder, 文生音频, 文生音乐, 音效, テキストから音声, 効果音, 音楽生成"
@@ -35,7 +35,10 @@ class LoadAudioModel(io.ComfyNode):
             ],
             outputs=[
                 io.Model.Output(tooltip="For any sampler."),
-                io.Clip.Output(tooltip="For CLIP Text Encode: a sentence, a structured caption, or both."),
+                io.Clip.Output(
+                    tooltip="For CLIP Text Encode: a sentence, a structured caption, or both. The small models take "
+                    "the text encoder in this pack."
+                ),
                 io.Vae.Output(tooltip="For VAE Decode Audio and VAE Encode Audio."),
             ],
         )

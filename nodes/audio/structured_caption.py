@@ -12,8 +12,9 @@ class StructuredCaption(io.ComfyNode):
             node_id="LuminaNextStructuredCaption",
             display_name="Structured Caption",
             category="Lumina-Next/audio",
-            description="Says which sound is heard when, for Lumina-T2Audio: from fields, or from an English sentence "
-            "by its words for order (then, followed by, before, at the end, in the background).",
+            description="Says which sound is heard when, for Lumina-T2Audio and the sound model in this pack: from "
+            "fields, or from an English sentence by its words for order (then, followed by, before, at the end, in the "
+            "background).",
             search_aliases=(
                 "sound order, sequence of sounds, temporal caption, when, start, middle, end, prompt, audio prompt, "
                 "several sounds, 声音顺序, 结构化描述, 音の順番, 構造化キャプション"

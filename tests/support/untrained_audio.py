@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 
+from lumina_next.nextdit import save_model
 from lumina_next.nextdit.audio_config import AudioConfig
 from lumina_next.nextdit.encoders.audio.autoencoder import AudioAutoencoder, AutoencoderConfig
 from lumina_next.nextdit.encoders.audio.bigvgan import BigVGAN, BigVGANConfig
@@ -20,6 +21,11 @@ WORDS = "birds chirping dog barking rain falling thunder train horn wind a man s
 NETWORK = AudioConfig(
     48, 2, 2, 2, WIDTH, block="flag", qk_norm=False, ffn_dim=64, time_dim=48, time_steps=1000, time_frequencies=32
 )
+SPECTRA = AudioConfig(
+    48, 2, 2, 1, 128, ffn_dim=64, time_dim=48, in_channels=80, patch_size=2, train_frames=256, frame_rate=62.5,
+    scale_factor=2 / 3, latent_shift=-2.5,
+)  # fmt: skip
+"""As the demo's models of sounds and music: mel spectra, and the text encoder in the box."""
 AUTOENCODER = AutoencoderConfig((32, 64), 1, (0,))
 VOCODER: dict[str, Any] = {
     "num_mels": 80,
@@ -46,6 +52,14 @@ def random(model: torch.nn.Module, seed: int = 0) -> dict[str, Tensor]:
         else:
             found[key] = torch.randn(x.shape, generator=generator) / x[0].numel() ** 0.5
     return found
+
+
+def write_spectra(file: Path, config: AudioConfig = SPECTRA, seed: int = 0) -> Path:
+    """Write a model of spectra, as the demo's own are written."""
+    model = AudioDiT(config)
+    model.load_state_dict(random(model, seed))
+    save_model(model, file, {"title": "Lumina-Next untrained stand-in"})
+    return file
 
 
 def bert_tokenizer() -> Tokenizer:

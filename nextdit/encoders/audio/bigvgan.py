@@ -21,7 +21,10 @@ TAPS = 12
 
 @dataclass(frozen=True)
 class BigVGANConfig:
-    """Architecture of a BigVGAN: what stands in its args.yml or config.json. Raises ValueError on what cannot be."""
+    """Architecture of a BigVGAN: what stands in its args.yml or config.json. Raises ValueError on what cannot be.
+
+    The last three say which spectra it was trained on, None where they do not.
+    """
 
     num_mels: int
     upsample_rates: tuple[int, ...]
@@ -32,6 +35,9 @@ class BigVGANConfig:
     resblock: str = "1"
     activation: str = "snakebeta"
     snake_logscale: bool = True
+    sampling_rate: int | None = None
+    fmin: float | None = None
+    fmax: float | None = None
 
     def __post_init__(self):
         if self.resblock not in ("1", "2") or self.activation not in ("snake", "snakebeta"):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,17 @@ from torch import Tensor, nn
 
 from .autoencoder import AudioAutoencoder
 from .mel import Mel
+
+RANGE = (-5.0, 1.5)
+"""What spectra of sound in [−1, 1] reach: FLOOR, and a full-scale tone."""
+VOCODERS = {
+    "num_mels": ("bins", "mel bins"),
+    "hop": ("hop", "samples a frame"),
+    "sampling_rate": ("sample_rate", "samples a second"),
+    "fmin": ("low", "Hz at the lowest"),
+    "fmax": ("high", "Hz at the highest"),
+}
+"""What a vocoder's settings and a Mel both say: the names there and here, and in words."""
 
 Vocoder = Callable[[Tensor], Tensor]
 """vocoder(mel): spectra (B, bins, T) → sound (B, samples)."""
@@ -25,15 +37,7 @@ class SoundCoder(nn.Module):
         self.mel, self.autoencoder, self.vocoder = mel, autoencoder, vocoder
         if autoencoder is not None and autoencoder.config.bins != mel.bins:
             raise ValueError(f"the autoencoder takes {autoencoder.config.bins} mel bins, expected {mel.bins}")
-        config = getattr(vocoder, "config", None)
-        for name, ours in (("num_mels", mel.bins), ("hop", mel.hop)):
-            theirs = getattr(config, name, ours)
-            if theirs != ours:
-                what = "mel bins" if name == "num_mels" else "samples a frame"
-                raise ValueError(
-                    f"the vocoder is for {theirs} {what}, but this model's spectra have {ours}: use the vocoder that "
-                    "belongs to the model, or griffin_lim"
-                )
+        check_vocoder(getattr(vocoder, "config", None), mel)
 
     @property
     def hop(self) -> int:
@@ -67,7 +71,8 @@ class SoundCoder(nn.Module):
                 f"this audio VAE decodes (batch, {self.channels}, frames), got {tuple(frames.shape)}: use the VAE that "
                 "belongs to the model"
             )
-        mel = frames if self.autoencoder is None else self.autoencoder.decode(frames)
+        # a network of spectra may overshoot, and a tenfold number is another loudness altogether
+        mel = frames.clamp(*RANGE) if self.autoencoder is None else self.autoencoder.decode(frames)
         sound = self.mel.griffin_lim(mel) if self.vocoder is None else self.vocoder(mel)
         return sound[..., : mel.shape[-1] * self.mel.hop].unsqueeze(1)
 
@@ -75,3 +80,14 @@ class SoundCoder(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """Do as `decode`, without keeping anything for training."""
         return self.decode(frames)
+
+
+def check_vocoder(config: Any, mel: Mel) -> None:
+    """Raise ValueError if a vocoder with these settings is for other spectra than `mel`'s."""
+    for name, (here, words) in VOCODERS.items():
+        theirs, ours = getattr(config, name, None), getattr(mel, here)
+        if theirs is not None and theirs != ours:
+            raise ValueError(
+                f"the vocoder is for {theirs:g} {words}, but this model's spectra have {ours:g}: use the vocoder that "
+                "belongs to the model, or griffin_lim"
+            )

@@ -84,3 +84,16 @@ def clip_of(encoder: AudioTextEncoder) -> comfy.sd.CLIP:
     target.params = {"text": encoder.model}
     count = sum(x.numel() for x in encoder.model.parameters())
     return comfy.sd.CLIP(target, parameters=count, tokenizer_data={}, model_options={"dtype": torch.float32})
+
+
+class NoClip:
+    """What stands for the CLIP of a file that has none, and says so where it is used."""
+
+    def __init__(self, why: str):
+        self.why = why
+
+    def tokenize(self, *_, **__):
+        """Raise ValueError."""
+        raise ValueError(self.why)
+
+    clone = clip_layer = tokenize

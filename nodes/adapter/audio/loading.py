@@ -6,11 +6,14 @@ from ....nextdit.audio_files import AUTOENCODER, GRIFFIN_LIM, TEXT, build_coder,
 from ....nextdit.encoders.audio.bigvgan import bigvgan_files
 from ....nextdit.families import recognise
 from ....nextdit.files import AUDIO, network_file, read_header
+from ....nextdit.text_files import read_json
 from ..host.listing import file_names, find_file, folders, not_found, roots
 from ..host.reading import read
 from ..models import loading
 from ..models.audio import config_of
-from .clip import clip_of
+from ..models.demo import DEMO, MUSIC, SOUNDS, TEXT_ENCODER
+from ..text.clip import load_clip
+from .clip import NoClip, clip_of
 from .vae import AudioVAE
 
 KINDS = ("checkpoints", "diffusion_models", "diffusers")
@@ -20,8 +23,9 @@ ENDINGS = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 
 
 def model_names() -> list[str]:
-    """List what may be an audio model: folders as they are downloaded, then files under checkpoints and the like."""
-    return list(dict.fromkeys([*_models(), *(name for kind in FILES for name in _files(kind))]))
+    """List what may be an audio model: folders as they are downloaded, the demo's, and files of checkpoints."""
+    files = sorted((name for kind in FILES for name in _files(kind)), key=lambda name: name not in (SOUNDS, MUSIC))
+    return list(dict.fromkeys([*_models(), *files]))
 
 
 def find(name: str) -> Path:
@@ -40,9 +44,10 @@ def vocoder_names() -> list[str]:
 
 
 def load(name: str, vocoder: str = BESIDE):
-    """Load a listed audio model: MODEL, CLIP, or None if the file has no text encoder, VAE, and what to tell.
+    """Load a listed audio model: MODEL, CLIP, VAE, and what to tell.
 
-    Raises FileNotFoundError or ValueError, naming the file.
+    A model without a text encoder of its own has the demo's if that fits, else a CLIP that only says so. Raises
+    FileNotFoundError or ValueError, naming the file.
     """
     path = find(name)
     file = network_file(path)
@@ -51,7 +56,7 @@ def load(name: str, vocoder: str = BESIDE):
         raise ValueError(
             f"{file} is no audio model of Lumina's"
             f"{'' if found is None else f' but {found.family.title}: use Load Lumina-Next Model'}; expected "
-            "Lumina-T2Audio, Lumina-T2Music or Make-An-Audio 3"
+            "Lumina-T2Audio, Lumina-T2Music, Make-An-Audio 3 or the demo's for sounds and music"
         )
     weights, metadata = read(file)
     parts = {key: x for key, x in weights.items() if key.startswith((AUTOENCODER, TEXT))}
@@ -59,13 +64,27 @@ def load(name: str, vocoder: str = BESIDE):
     model = loading.from_weights(rest, metadata, file)
     model.cached_patcher_init = (loading.load, (str(file),))
     try:
-        coder = build_coder(parts, path, config_of(model, "this loader"), _vocoder(vocoder))
+        config = config_of(model, "this loader")
+        coder = build_coder(parts, path, config, _vocoder(vocoder))
         text = build_text(parts, path, _tokenizers())
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{file}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    return model, None if text is None else clip_of(text), AudioVAE(coder), describe(model, coder, path, vocoder)
+    clip = other_clip(config.text_dim, file) if text is None else clip_of(text)
+    told = describe(model, coder, path, vocoder)
+    return model, clip, AudioVAE(coder), f"{told}; no text encoder" if isinstance(clip, NoClip) else told
+
+
+def other_clip(text_dim: int, file: Path):
+    """Return a CLIP for a model without one that takes features of a width: the demo's if it fits, else a NoClip."""
+    demo = DEMO / "text_encoders" / TEXT_ENCODER
+    if read_json(demo / "config.json").get("hidden_size") == text_dim:
+        return load_clip(demo)
+    return NoClip(
+        f"{file} has no text encoder in it, and takes text features {text_dim} wide: connect the CLIP of Load LLM Text "
+        "Encoder (Gemma) with the encoder that the model was trained with"
+    )
 
 
 def describe(model, coder, path: Path, vocoder: str) -> str:
@@ -73,8 +92,9 @@ def describe(model, coder, path: Path, vocoder: str) -> str:
     config = config_of(model, "this loader")
     folder = find_vocoder(path) if vocoder == BESIDE else None
     if coder.vocoder is None:
-        why = ": no vocoder (args.yml, best_netG.pt) lies beside the model" if vocoder == BESIDE else ""
-        by = f"Griffin-Lim, which sounds rough{why}"
+        released = coder.autoencoder is not None  # which comes with one
+        why = ": no vocoder (args.yml, best_netG.pt) lies beside the model" if released and vocoder == BESIDE else ""
+        by = f"Griffin-Lim{', which sounds rough' if released else ''}{why}"
     else:
         by = vocoder if folder is None else folder.name
     return (

@@ -7,7 +7,9 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
-from ....nextdit.audio_config import AudioConfig
+from ....nextdit.audio_config import MOST_SECONDS, AudioConfig
+from ....nextdit.encoders.audio.mel import Mel
+from ....nextdit.encoders.audio.spectrogram import coloured, level_of_latents, level_of_spectra
 from ....nextdit.models.audio import FAMILY, AudioDiT
 from ..host import progress
 from ..host.time import flow_time
@@ -29,6 +31,15 @@ class Frames(comfy.latent_formats.LatentFormat):
         self.latent_channels = config.in_channels
         self.scale_factor, self.shift = config.scale_factor, config.latent_shift
         self.temporal_downscale_ratio = CORE_RATE / config.frame_rate
+        if hasattr(comfy.latent_formats.LatentFormat, "latent_rgb_factors_reshape"):  # not in 0.3.64: no previews
+            self.latent_rgb_factors = [[2.0 * (i == j) for j in range(3)] for i in range(3)]
+            self.latent_rgb_factors_bias = [-1.0] * 3
+            self.latent_rgb_factors_reshape = self.drawn
+
+    def drawn(self, x: Tensor) -> Tensor:
+        """Return frames as a network has them as pictures (B, 3, H, W), 0 to 1: a spectrogram, or latents as rows."""
+        spectra = self.latent_channels == Mel.bins
+        return coloured(level_of_spectra(self.process_out(x)) if spectra else level_of_latents(x))
 
     def process_in(self, latent: Tensor) -> Tensor:
         return (latent - self.shift) * self.scale_factor
@@ -109,6 +120,8 @@ def config_of(model, node: str) -> AudioConfig:
 def empty_audio(model, seconds: float, batch_size: int) -> tuple[dict, float, str | None]:
     """Return an empty LATENT for a MODEL of audio of nearly so many seconds, how many exactly, and a warning if due."""
     config = config_of(model, "Empty Lumina Audio")
+    if not 0 < seconds <= MOST_SECONDS:
+        raise ValueError(f"seconds must be above 0 and at most {MOST_SECONDS:g}, got {seconds:g}")
     frames = config.frames(seconds)
     exact = frames / config.frame_rate
     shape = (batch_size, config.in_channels, frames)

@@ -8,6 +8,7 @@ DEMO = Path(__file__).resolve().parents[3] / "demo"
 MODEL, TEXT_ENCODER = "lumina-next-demo.safetensors", "lumina-next-demo"
 CLASSIFIERS = "classifiers"
 MULTIVIEW = "lumina-next-demo-multiview.safetensors"
+SOUNDS, MUSIC = "lumina-next-demo-sounds.safetensors", "lumina-next-demo-music.safetensors"
 
 
 def register_folders() -> None:

@@ -1,5 +1,7 @@
 """The call that ComfyUI makes of a network, mixed into those of nextdit."""
 
+import dataclasses
+
 import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
 from torch import Tensor
@@ -25,7 +27,9 @@ class OwnNetwork:
         self, image_model=None, dtype=None, device=None, operations=None, train_tokens=None, train_frames=None, **fields
     ):
         """Build as core does, with what detection found."""
-        config = self.family.config(**fields)
+        own = {field.name for field in dataclasses.fields(self.family.config)}  # of audio, frames are the config's
+        said = {"train_tokens": train_tokens, "train_frames": train_frames}
+        config = self.family.config(**fields, **{name: value for name, value in said.items() if name in own})
         super().__init__(config, device=device, dtype=dtype, operations=operations)
         self.dtype = dtype
         self.train_tokens, self.train_frames = train_tokens, train_frames
