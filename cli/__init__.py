@@ -5,7 +5,7 @@ import sys
 
 from ..options import OptionError
 from ..version import VERSION
-from . import class_image, classify, download, generate, inspect, points, video
+from . import audio, class_image, classify, download, generate, inspect, points, video
 from .jobs import flag
 
 
@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lumina-next", description="Lumina-Next (Next-DiT) without ComfyUI.")
     parser.add_argument("--version", action="version", version=f"lumina-next {VERSION}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (generate, class_image, points, video, classify, inspect, download):
+    for command in (generate, class_image, points, video, audio, classify, inspect, download):
         command.add_parser(commands)
     options = parser.parse_args(arguments)
     try:

@@ -68,12 +68,12 @@ class Clip:
             container.mux(stream.encode())
 
 
-def pyav() -> ModuleType:
-    """Return PyAV, which comes with ComfyUI. Raises ImportError without it."""
+def pyav(files: str = "MP4", instead: str = ".webp or .gif") -> ModuleType:
+    """Return PyAV, which comes with ComfyUI. Raises ImportError without it, saying for which files it is."""
     try:
         import av
     except ImportError as error:
-        raise ImportError("PyAV reads and writes MP4 files: pip install av, or use .webp or .gif") from error
+        raise ImportError(f"PyAV reads and writes {files} files: pip install av, or use {instead}") from error
     return av
 
 

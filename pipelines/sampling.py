@@ -15,6 +15,8 @@ from ..options import OptionError, named_text, option
 from ..samplers import guide, integrate, stages, times
 from ..samplers.solvers import OnStep, Velocity
 
+Encoder = Callable[[list[str]], tuple[Tensor, Tensor | None]]
+"""encoder(prompts) → features (B, L, D) and mask (B, L), None where every token counts."""
 Progress = Callable[[int, int], None]
 """Called with the number of steps done and of all steps: at the start with 0, then after every step."""
 
@@ -106,7 +108,7 @@ def guided_velocity(
 
 @torch.inference_mode()
 def features(
-    encoder: TextEncoder, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling
+    encoder: Encoder, prompts: Sequence[str], negatives: Sequence[str], sampling: Sampling
 ) -> tuple[Tensor, Tensor | None]:
     """Return features (2·B, L, D) and mask, None where every token counts, as `guided_velocity` takes them."""
     text, mask = encoder([*prompts, *(negatives if sampling.guided else ())])
