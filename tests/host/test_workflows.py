@@ -9,7 +9,7 @@ import pytest
 from lumina_next.tests.support.comfy_server import PACK
 
 FILES = sorted(file for file in (PACK / "workflows/api").glob("*.json") if not file.stem.startswith("official"))
-SAVERS = {"SaveImage", "SaveAnimatedWEBP", "SaveVideo"}
+SAVERS = {"SaveImage", "SaveAnimatedWEBP", "SaveVideo", "SaveAudioAdvanced"}
 SAMPLERS = {"KSampler", "SamplerCustomAdvanced"}
 
 
@@ -58,6 +58,11 @@ def frames_of(prompt: dict) -> int:
     return max(node["inputs"].get("frames", 0) for node in prompt.values())
 
 
+def seconds_of(prompt: dict) -> float:
+    """How long the sound of a prompt is to be."""
+    return max(node["inputs"].get("seconds", 0.0) for node in prompt.values())
+
+
 def test_there_are_workflows():
     assert {"text_to_image", "multilingual", "few_step", "image_to_image", "inpaint"} <= {f.stem for f in FILES}
 
@@ -72,9 +77,11 @@ def test_runs_as_it_is(file, client):
     if file.stem not in ("text_to_image", "few_step"):  # samplers that differ by their steps alone would run once
         prompt = in_few_steps(prompt)
     run = client.run(prompt)
-    images, clips = client.images(run), client.clips(run)
-    assert len(images) + len(clips) == len(of_class(prompt, *SAVERS))
+    images, clips, sounds = client.images(run), client.clips(run), client.sounds(run)
+    assert len(images) + len(clips) + len(sounds) == len(of_class(prompt, *SAVERS))
     assert all(len(clip) == frames_of(prompt) for clip in clips)
+    for sound in sounds:
+        assert sound.seconds == pytest.approx(seconds_of(prompt), abs=0.04) and sound.samples.std() > 1e-3
     for image in [*images, *(frame for clip in clips for frame in clip)]:
         # 32: the multi-view demo, whose image is saved as it is drawn
         assert min(image.shape[:2]) >= 32 and image.std() > 1, "a picture is constant"

@@ -12,7 +12,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from lumina_next.tests.support import untrained_model, untrained_multiview, untrained_text_encoder, untrained_video
+from lumina_next.tests.support import (
+    untrained_audio,
+    untrained_model,
+    untrained_multiview,
+    untrained_text_encoder,
+    untrained_video,
+)
 
 from . import graphs, official_tree, video_graphs
 from .comfy_server import PACK
@@ -125,9 +131,12 @@ def write_untrained(models: Path) -> None:
 
 
 def write_absent_demo(models: Path) -> None:
-    """The multi-view checkpoint of the box under its name, for a checkout that has not got it."""
+    """The multi-view and audio checkpoints of the box under their names, for a checkout that has not got them."""
     if not (PACK / "demo/diffusion_models" / graphs.MULTIVIEW).is_file():
         untrained_multiview.write(models / "diffusion_models" / graphs.MULTIVIEW, {"train_tokens": "8"})
+    for seed, name in enumerate(untrained_audio.DEMO):
+        if not (PACK / "demo/diffusion_models" / name).is_file():
+            untrained_audio.write_spectra(models / "diffusion_models" / name, seed=seed)
 
 
 def write_gemma(folder: Path, hidden: int = TEXT_DIM, tokenizer: Path | None = None) -> None:

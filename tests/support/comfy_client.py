@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from lumina_next.pipelines.clips import read_clip
+from lumina_next.pipelines.sounds import Sound, read_sound
 
 PREVIEW, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
 ENDINGS = {"execution_success": "success", "execution_error": "error", "execution_interrupted": "interrupted"}
@@ -92,6 +93,13 @@ class ComfyClient:
             raise AssertionError(f"prompt ended with {run.status}: {run.error}")
         return [self._loop.run_until_complete(self._decode(told)) for told in saved(run) if is_clip(told)]
 
+    def sounds(self, run: Run, kind: str = "output") -> list[Sound]:
+        """The sounds a run saved ("output") or only played ("temp"), in node order."""
+        if run.status != "success":
+            raise AssertionError(f"prompt ended with {run.status}: {run.error}")
+        told = [told for output in run.outputs.values() for told in output.get("audio", [])]
+        return [self._loop.run_until_complete(self._hear(sound)) for sound in told if sound["type"] == kind]
+
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession(self.url)
         self._socket = await self._session.ws_connect(f"/ws?clientId={self.client_id}", max_msg_size=0)
@@ -159,6 +167,12 @@ class ComfyClient:
             file = Path(folder) / clip["filename"]
             file.write_bytes(await self._bytes(clip))
             return np.stack([np.asarray(frame) for frame in read_clip(file)[0]])
+
+    async def _hear(self, told: dict) -> Sound:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / told["filename"]
+            file.write_bytes(await self._bytes(told))
+            return read_sound(file)
 
     async def _bytes(self, told: dict) -> bytes:
         async with self._session.get("/view", params=told) as answer:

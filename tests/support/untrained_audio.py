@@ -21,6 +21,7 @@ WORDS = "birds chirping dog barking rain falling thunder train horn wind a man s
 NETWORK = AudioConfig(
     48, 2, 2, 2, WIDTH, block="flag", qk_norm=False, ffn_dim=64, time_dim=48, time_steps=1000, time_frequencies=32
 )
+DEMO = ("lumina-next-demo-sounds.safetensors", "lumina-next-demo-music.safetensors")
 SPECTRA = AudioConfig(
     48, 2, 2, 1, 128, ffn_dim=64, time_dim=48, in_channels=80, patch_size=2, train_frames=256, frame_rate=62.5,
     scale_factor=2 / 3, latent_shift=-2.5,

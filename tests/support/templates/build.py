@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from lumina_next.tests.support.browser import Browser, find_chromium
-from lumina_next.tests.support.checkpoints import write_official_stand_ins
+from lumina_next.tests.support.checkpoints import write_absent_demo, write_official_stand_ins
 from lumina_next.tests.support.comfy_client import ComfyClient
 from lumina_next.tests.support.comfy_server import PACK, ComfyServer, find_comfyui
 
@@ -114,6 +114,7 @@ def main(arguments: list[str]) -> None:
     templates = [template for template in TEMPLATES if not names or template.api in names]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as base, ComfyServer(comfyui, Path(base)) as server:
         write_official_stand_ins(Path(base) / "models")
+        write_absent_demo(Path(base) / "models")
         with Browser(chromium, Path(base) / "chromium") as browser:
             page.open_editor(browser, server.url)
             for template in templates:

@@ -15,7 +15,7 @@ GAP = 4
 LINE = "#d8dee9"  # between the frames of a clip
 TONES = ("#d8dee9", "#88c0d0")  # of the sizes on a card, from the largest
 BARS = 40  # of a sound
-SAVERS = {"SaveImage", "SaveVideo"}
+SAVERS = {"SaveImage", "SaveVideo", "SaveAudioAdvanced"}
 SECONDS = 900  # a grid of larger pictures takes minutes on a CPU
 
 
@@ -26,6 +26,8 @@ def draw(client: ComfyClient, template: Template, prompt: dict) -> Image.Image:
     run = client.run(prompt, seconds=SECONDS)
     if clips := client.clips(run):
         return square(sheet(clips[-1]))
+    if sounds := [*client.sounds(run, "temp"), *client.sounds(run)]:
+        return spectrograms([sound.picture() for sound in sounds])
     (*_, saver) = (node for node, content in prompt.items() if content["class_type"] == "SaveImage")
     files = [(node, image) for node, output in run.outputs.items() for image in output.get("images", [])]
     kept = [node for node, image in files if image["type"] == "output"]
@@ -41,6 +43,14 @@ def in_two_rows(picture: Image.Image) -> Image.Image:
     for row in (0, 1):
         folded.paste(picture.crop((2 * side * row, 0, 2 * side * (row + 1), side)), (0, side * row))
     return folded
+
+
+def spectrograms(pictures: list[Image.Image]) -> Image.Image:
+    """Spectrograms one above the other, together a square."""
+    whole, height = Image.new("RGB", (SIDE, SIDE), LINE), (SIDE + GAP) // len(pictures)
+    for i, picture in enumerate(pictures):
+        whole.paste(picture.resize((SIDE, height - GAP), Image.Resampling.BILINEAR), (0, i * height))
+    return whole
 
 
 def sheet(frames: np.ndarray) -> Image.Image:

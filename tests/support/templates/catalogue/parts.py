@@ -26,6 +26,11 @@ VIDEO_DEMO = (
     "Runs at once, on a small video model in this pack: 64 emoji that move, bounce, grow and shrink, 8 frames of 32 "
     "pixels, from prompts in 19 languages."
 )
+SOUNDS_DEMO = (
+    "Runs at once, on a small model of sounds in this pack: 50 instruments, effects and noises, 4 seconds in training, "
+    "from prompts in ten languages."
+)
+MUSIC_DEMO = "Runs at once, on a small model of music in this pack: tunes of twelve instruments, 4 seconds in training."
 FILES = {"model": "1.model_name", "text encoder": "2.text_encoder"}
 
 
