@@ -29,8 +29,9 @@ TEMPLATES = (
 Lumina Audio** takes the length in seconds, and ComfyUI's own nodes do the rest; while it samples, a spectrogram shows
 what comes, low tones at the bottom.
 
-**Try** *church bells*, *rain*, *a violin*, *a horse gallop*, *applause*, *a laser gun*, in another language: *ein
-Hund*, *教会の鐘*, *雨声*. More than 4 seconds need **Scaled RoPE**: *Audio - Longer than trained*.
+**Try** *church bell*, *rain*, *a violin*, *horse gallop*, *applause*, *laser gun*, an emoji such as 🐕, or another
+language: *Regen*, *violon*, *教会の鐘*, *狗叫*. More than 4 seconds need **Scaled RoPE**: *Audio - Longer than
+trained*.
 
 {SOUNDS_DEMO}""",
         columns=(note(), column(from_prompt("Text to Sound")), column("7")),
@@ -43,7 +44,7 @@ Hund*, *教会の鐘*, *雨声*. More than 4 seconds need **Scaled RoPE**: *Audi
 throughout. The fields become one line, which the node shows; *caption* takes an English sentence instead, and the order
 is read from it: *a dog barks, then church bells ring*.
 
-The model also understands *a dog bark, then church bells* as a plain prompt.
+The model also understands *a dog bark, then a church bell* as a plain prompt.
 
 {SOUNDS_DEMO}""",
         columns=(
@@ -97,7 +98,7 @@ takes the length from the latent; at *auto* it chooses the method. Unplug it to 
         api="sound_variation",
         title="Audio - Variation of a sound",
         note=f"""A sound played anew under another prompt: **VAE Encode Audio** makes a latent of it, and *denoise* says
-how much may change. At 0.6 the rhythm stays, and another instrument plays it.
+how much may change: little at 0.4, most of it at 0.8.
 
 {OWN} It is mixed down to mono at the model's 16 kHz.
 
