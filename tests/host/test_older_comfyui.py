@@ -7,13 +7,15 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lumina_next.nextdit.clouds.files import read_points
 from lumina_next.tests.host.test_audio import RATE, fast, heard
 from lumina_next.tests.host.test_server import NODES
+from lumina_next.tests.host.test_workflows import in_few_steps, load, of_class
 from lumina_next.tests.support import untrained_audio
-from lumina_next.tests.support.checkpoints import write_untrained
+from lumina_next.tests.support.checkpoints import write_absent_demo, write_untrained
 from lumina_next.tests.support.comfy_client import ComfyClient
 from lumina_next.tests.support.comfy_server import PACK, ComfyServer
 from lumina_next.tests.support.graphs import TextToImage
@@ -29,6 +31,7 @@ def old(tmp_path_factory):
     base = tmp_path_factory.mktemp("old-comfyui")
     write_untrained(base / "models")
     untrained_audio.write_released(base / "models/checkpoints/Lumina-T2Audio")
+    write_absent_demo(base / "models")
     # that release serves a folder of a package which newer versions of the package no longer have
     templates = base / "packages/comfyui_workflow_templates"
     (templates / "templates").mkdir(parents=True)
@@ -88,3 +91,17 @@ def test_sounds_with_our_nodes(old):
     finally:
         client.close()
     assert rate == 44100 and sound.shape == (1, -(-31 * 512 * 44100 // RATE)) and sound.std() > 1e-3
+
+
+def test_a_stretch_of_a_sound_with_the_model_in_the_box(old):
+    prompt = in_few_steps(load("repaint_sound"))
+    for saver in of_class(prompt, "SaveAudioAdvanced"):  # which that release has not
+        prompt[saver] = {"class_type": "PreviewAudio", "inputs": {"audio": prompt[saver]["inputs"]["audio"]}}
+    client = ComfyClient(old.url)
+    try:
+        run = client.run(prompt)
+        before, after = client.sounds(run, "temp")
+    finally:
+        client.close()
+    assert before.rate == after.rate == 44100 and before.seconds == pytest.approx(4.1, abs=0.05)
+    assert after.seconds == pytest.approx(4.1, abs=0.05) and not np.array_equal(before.samples, after.samples)
