@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..nextdit import RopeScaling
 from ..nextdit.models.audio import AudioDiT
-from ..samplers.solvers import OnStep
+from ..samplers.solvers import OnStep, Velocity
 from .sampling import Encoder, Sampling, features
 
 
@@ -47,22 +47,34 @@ def sample_frames(
     weight, config = model.proj_in.weight, model.config
     text, mask = features(encoder, prompts, negatives or [""] * len(prompts), sampling)
     text, mask = text.to(weight), mask if mask is None else mask.to(weight.device)
-    x = noise = frame_noise(seeds, config.in_channels, frames).to(weight.device)
-    known = None if given is None else seen(model, given.frames).to(noise)
-    begin = 0.0 if given is None else 1.0 - given.denoise
-    if known is not None:
-        x = torch.lerp(noise, known.expand_as(noise), begin)
-    stays = None if given is None or given.stretch is None else ~given.stretch.bool().to(x.device)
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         rows = 2 if sampling.guided else 1
         v = model(x.repeat(rows, 1, 1), t.float().to(x.device).expand(rows * len(x)), text, mask, rope=rope)
-        v = sampling.guide(*v.chunk(2)) if sampling.guided else v
-        return v if stays is None else torch.where(stays, known - noise, v)  # straight to where they were
+        return sampling.guide(*v.chunk(2)) if sampling.guided else v
 
-    x = sampling.follow(velocity, x, begin, on_step).float()
-    x = x if stays is None else torch.where(stays, known, x)
-    return x / config.scale_factor + config.latent_shift
+    x = frame_noise(seeds, config.in_channels, frames).to(weight.device)
+    if given is None:
+        x = sampling.follow(velocity, x, on_step=on_step)
+    else:
+        x = from_given(velocity, x, seen(model, given.frames).to(x), given, sampling, on_step)
+    return x.float() / config.scale_factor + config.latent_shift
+
+
+def from_given(
+    velocity: Velocity, noise: Tensor, known: Tensor, given: Given, sampling: Sampling, on_step: OnStep | None
+) -> Tensor:
+    """Return where the flow carries `known` frames (1, C, T) with as much noise (B, C, T) as is given."""
+    begin = 1.0 - given.denoise
+    x = torch.lerp(noise, known.expand_as(noise), begin)
+    if given.stretch is None:
+        return sampling.follow(velocity, x, begin, on_step)
+    changes = given.stretch.bool().to(x.device)
+
+    def partly(x: Tensor, t: Tensor) -> Tensor:
+        return torch.where(changes, velocity(x, t), known - noise)  # the rest goes straight to where it was
+
+    return torch.where(changes, sampling.follow(partly, x, begin, on_step), known)
 
 
 def seen(model: AudioDiT, frames: Tensor) -> Tensor:
