@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from lumina_next.demo import FOLDER
 from lumina_next.nextdit.encoders.audio.mel import Mel
-from lumina_next.pipelines import Sound
+from lumina_next.pipelines import AudioRequest, Models, Sampling, Sound, audio
 from lumina_next.tests.host.test_workflows import in_few_steps, load, of_class, with_inputs
 from lumina_next.tests.support.comfy_client import Rejected
 from lumina_next.tests.support.untrained_audio import SPECTRA, write_spectra
 
 STEPS = 4
+DEMO = FOLDER / "diffusion_models"
 
 
 def fast(name: str, **sampler) -> dict:
@@ -68,6 +70,21 @@ def test_stock_nodes_load_and_start_it_too(client):
     (empty,) = of_class(prompt, "LuminaNextEmptyAudio")
     prompt[empty] = {"class_type": "EmptyLatentAudio", "inputs": {"seconds": 3.0, "batch_size": 1}}
     assert one(client, prompt).seconds == pytest.approx(3.0, abs=0.1)
+
+
+def test_the_command_line_s_pipeline_makes_the_same_sound(client, server):
+    prompt = fast("text_to_sound", seed=36)
+    made = spectrum(one(client, prompt))
+    name = load("text_to_sound")["1"]["inputs"]["model_name"]
+    file = next(file for file in (DEMO / name, server.base / "models/diffusion_models" / name) if file.is_file())
+    sampling = Sampling(STEPS, "uniform", cfg=3.0)
+    words, models = load("text_to_sound")["2"]["inputs"]["text"], Models(file)
+    same, other = (
+        spectrum(audio(AudioRequest(words, seconds=4.096, seed=seed, sampling=sampling), models))[:, : made.shape[1]]
+        for seed in (36, 37)
+    )
+    near, far = (np.corrcoef(x.ravel(), made.ravel())[0, 1] for x in (same, other))  # whatever their loudness
+    assert near > 0.8 and far < 0.5, (near, far)
 
 
 def test_the_order_of_sounds_is_the_captions(client):

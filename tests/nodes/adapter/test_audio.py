@@ -298,6 +298,20 @@ def test_a_model_of_spectra_needs_nothing_beside_it(spectra):
     assert again.shape == made.shape
 
 
+@pytest.mark.parametrize("level", [0.05, 0.9])
+def test_what_core_makes_quieter_is_not_made_quieter_again(spectra, level):
+    """Decoded, encoded and decoded again, as for a variation: quiet sound stays as it is, loud sound as it became."""
+    time = torch.arange(32000) / 16000
+    sound = {"waveform": level * torch.sin(2 * torch.pi * 330 * time)[None, None], "sample_rate": 16000}
+    levels = [float(sound["waveform"].std())]
+    for _ in range(3):
+        latent = stock_audio.VAEEncodeAudio.execute(spectra[2], sound).result[0]
+        sound = stock_audio.VAEDecodeAudio.execute(spectra[2], latent).result[0]
+        levels.append(float(sound["waveform"].std()))
+    expected = min(levels[0], 0.2)
+    assert levels[1:] == pytest.approx([expected] * 3, rel=0.1)
+
+
 def test_a_model_without_its_text_encoder_says_which_it_needs(models):
     write_spectra(models / "other.safetensors", replace(SPECTRA, text_dim=64))
     folder_paths.filename_list_cache.clear()
