@@ -134,9 +134,9 @@ def write_absent_demo(models: Path) -> None:
     """The multi-view and audio checkpoints of the box under their names, for a checkout that has not got them."""
     if not (PACK / "demo/diffusion_models" / graphs.MULTIVIEW).is_file():
         untrained_multiview.write(models / "diffusion_models" / graphs.MULTIVIEW, {"train_tokens": "8"})
-    for seed, name in enumerate(untrained_audio.DEMO):
+    for name, config in untrained_audio.DEMO.items():
         if not (PACK / "demo/diffusion_models" / name).is_file():
-            untrained_audio.write_spectra(models / "diffusion_models" / name, seed=seed)
+            untrained_audio.write_spectra(models / "diffusion_models" / name, config)
 
 
 def write_gemma(folder: Path, hidden: int = TEXT_DIM, tokenizer: Path | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ WORDS = "birds chirping dog barking rain falling thunder train horn wind a man s
 NETWORK = AudioConfig(
     48, 2, 2, 2, WIDTH, block="flag", qk_norm=False, ffn_dim=64, time_dim=48, time_steps=1000, time_frequencies=32
 )
-DEMO = ("lumina-next-demo-sounds.safetensors", "lumina-next-demo-music.safetensors")
 SPECTRA = AudioConfig(
     48, 2, 2, 1, 128, ffn_dim=64, time_dim=48, in_channels=80, patch_size=2, train_frames=256, frame_rate=62.5,
     scale_factor=2 / 3, latent_shift=-2.5,
 )  # fmt: skip
-"""As the demo's models of sounds and music: mel spectra, and the text encoder in the box."""
+MUSIC = replace(SPECTRA, patch_size=1, train_frames=384)
+"""As the demo's models of sounds and of music: mel spectra, and the text encoder in the box."""
+DEMO = {"lumina-next-demo-sounds.safetensors": SPECTRA, "lumina-next-demo-music.safetensors": MUSIC}
 AUTOENCODER = AutoencoderConfig((32, 64), 1, (0,))
 VOCODER: dict[str, Any] = {
     "num_mels": 80,

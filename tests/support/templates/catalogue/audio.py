@@ -66,7 +66,8 @@ The model also understands *a dog bark, then a church bell* as a plain prompt.
         note=f"""A tune from its instrument, key and tempo. All three are in the prompt; leave one out, and the seed
 chooses it.
 
-**Try** *piano*, *church organ*, *trumpet*, *music box*, *strings*, *banjo*, any major or minor key, and 60 to 160 bpm.
+**Try** *piano*, *church organ*, *trumpet*, *music box*, *strings*, *banjo*, any major or minor key, 60 to 160 bpm, and
+a mood that goes with them: *a sad flute tune in D minor, 70 bpm*; *calm*, *cheerful*, *dramatic*.
 
 {MUSIC_DEMO}""",
         columns=(note(), column(from_prompt("Text to Music")), column("7")),

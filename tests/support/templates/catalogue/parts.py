@@ -30,7 +30,10 @@ SOUNDS_DEMO = (
     "Runs at once, on a small model of sounds in this pack: 50 instruments, effects and noises, 4 seconds in training, "
     "from prompts in ten languages."
 )
-MUSIC_DEMO = "Runs at once, on a small model of music in this pack: tunes of twelve instruments, 4 seconds in training."
+MUSIC_DEMO = (
+    "Runs at once, on a small model of music in this pack: tunes of twelve instruments, 6 seconds in training, from "
+    "prompts in ten languages."
+)
 FILES = {"model": "1.model_name", "text encoder": "2.text_encoder"}
 
 
