@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .audio.empty_audio import EmptyAudio
 from .audio.load_audio_model import LoadAudioModel
+from .audio.splice_audio import SpliceAudio
 from .audio.structured_caption import StructuredCaption
 from .audio.time_mask import AudioTimeMask
 from .conditioning.camera_ring import CameraRing
@@ -76,6 +77,7 @@ NODES: list[type[io.ComfyNode]] = [
     EmptyAudio,
     StructuredCaption,
     AudioTimeMask,
+    SpliceAudio,
     EmptyVideo,
     ImageToVideo,
     EncodeVideo,

@@ -14,6 +14,7 @@ from ..nextdit import RopeScaling
 from ..nextdit.audio_config import MOST_SECONDS, AudioConfig
 from ..nextdit.audio_files import AUTOENCODER, TEXT, build_coder, build_text
 from ..nextdit.encoders.audio.coder import SoundCoder
+from ..nextdit.encoders.audio.splice import splice
 from ..nextdit.files import read_weights
 from ..options import OptionError, option
 from .frames import Given, sample_frames
@@ -235,17 +236,11 @@ def starting(request: AudioRequest, coder: SoundCoder, sound: Tensor, frames: in
     return Given(known, denoise_of(request), (place >= math.floor(begin)) & (place < math.ceil(end)))
 
 
-def kept(sound: Tensor, given: Sound | None, request: AudioRequest, rate: int, fade: float = 0.01) -> Tensor:
-    """Return a sound (samples,) with the given one's own samples outside of the stretch, faded over in `fade` seconds.
+def kept(sound: Tensor, given: Sound | None, request: AudioRequest, rate: int) -> Tensor:
+    """Return a sound (samples,) with the given one's own samples outside of the stretch.
 
     What frames make of them is nearly the same, but not their phases.
     """
     if given is None or request.stretch is None:
         return sound
-    own = torch.zeros_like(sound)
-    had = given.at(rate).samples[: len(sound)]
-    own[: len(had)] = had
-    time = torch.arange(len(sound)) / rate
-    begin, end = request.stretch
-    inside = torch.minimum((time - begin) / fade + 0.5, (end - time) / fade + 0.5).clamp(0.0, 1.0)
-    return torch.lerp(own, sound, inside)
+    return splice(given.at(rate).samples[: len(sound)], sound, rate, *request.stretch)

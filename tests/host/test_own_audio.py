@@ -8,7 +8,7 @@ import torch
 
 from lumina_next.demo import FOLDER
 from lumina_next.nextdit.encoders.audio.mel import Mel
-from lumina_next.pipelines import AudioRequest, Models, Sampling, Sound, audio
+from lumina_next.pipelines import AudioRequest, Models, Sampling, Sound, audio, read_sound
 from lumina_next.tests.host.test_workflows import in_few_steps, load, of_class, with_inputs
 from lumina_next.tests.support.comfy_client import Rejected
 from lumina_next.tests.support.untrained_audio import SPECTRA, write_spectra
@@ -132,6 +132,7 @@ def of_recording(prompt: dict) -> dict:
     gone = of_class(prompt, "PreviewAudio") + [prompt[encode]["inputs"]["audio"][0]]
     prompt = {key: node for key, node in prompt.items() if key not in gone}
     prompt["file"] = {"class_type": "LoadAudio", "inputs": {"audio": "chords.wav"}}
+    prompt = with_inputs(prompt, "LuminaNextSpliceAudio", original=["file", 0])
     return with_inputs(prompt, "VAEEncodeAudio", audio=["file", 0])
 
 
@@ -145,17 +146,25 @@ def test_less_denoise_leaves_more_of_a_sound(client, recording):
     assert 2 * distances[0] < distances[1] < distances[2]
 
 
-def test_only_the_masked_seconds_are_made_anew(client, recording):
+def test_only_the_masked_seconds_are_made_anew(client, server, recording):
     prompt = of_recording(fast("repaint_sound", seed=71))
+    (decode,) = of_class(prompt, "VAEDecodeAudio")
+    prompt["decoded"] = {"class_type": "PreviewAudio", "inputs": {"audio": [decode, 0]}}
     run = client.run(prompt)
-    (after,) = client.sounds(run)
-    difference = spectrum(after)[:, :250] - spectrum(recording)[:, :250]
+    ((decoded,), (after,)) = client.sounds(run, "temp"), client.sounds(run)
+    difference = spectrum(decoded)[:, :250] - spectrum(recording)[:, :250]
     begin, end = (round(62.5 * second) for second in (1.5, 2.6))
     kept = np.concatenate([difference[:, 4 : begin - 4], difference[:, end + 4 : 246]], axis=1)
     louder = np.median(kept)  # VAE Decode Audio makes what is too loud quieter, all of it
     assert np.abs(difference[:, begin + 4 : end - 4] - louder).mean() > 3 * np.abs(kept - louder).mean()
-    (mask,) = of_class(prompt, "LuminaNextAudioTimeMask")
+    before = read_sound(server.base / "input/chords.wav")
+    assert (after.rate, after.seconds) == (44100, 4.0)
+    change = (after.samples - before.samples).abs()
+    assert change[: round(1.49 * 44100)].max() < 1e-4 and change[round(2.61 * 44100) :].max() < 1e-4
+    assert change[round(1.6 * 44100) : round(2.5 * 44100)].mean() > 1e-3
+    (mask,), (splice,) = (of_class(prompt, f"LuminaNext{name}") for name in ("AudioTimeMask", "SpliceAudio"))
     assert run.texts[mask] == ["1.50 to 2.59 s of 4.00 s are made anew"]
+    assert run.texts[splice] == ["1.50 to 2.60 s of 4.00 s are from the changed sound"]
 
 
 def test_wrong_input_is_an_error_that_helps(client, recording):

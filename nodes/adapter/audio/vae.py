@@ -51,13 +51,13 @@ class AtCoreRate(torch.nn.Module):
         self.coder = coder
 
     def encode(self, sound: Tensor) -> Tensor:
-        return self.coder.encode(_resampled(sound, CORE_RATE, self.coder.mel.sample_rate))
+        return self.coder.encode(resampled(sound, CORE_RATE, self.coder.mel.sample_rate))
 
     def decode(self, frames: Tensor) -> Tensor:
-        return _resampled(self.coder.decode(frames), self.coder.mel.sample_rate, CORE_RATE)
+        return resampled(self.coder.decode(frames), self.coder.mel.sample_rate, CORE_RATE)
 
 
-def _resampled(sound: Tensor, rate: int, wanted: int) -> Tensor:
+def resampled(sound: Tensor, rate: int, wanted: int) -> Tensor:
     from torchaudio.functional import resample  # which not everybody's ComfyUI can import
 
     return resample(sound, rate, wanted)

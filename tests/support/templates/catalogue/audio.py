@@ -114,7 +114,7 @@ how much may change: little at 0.4, most of it at 0.8.
         api="repaint_sound",
         title="Audio - Repaint a stretch",
         note=f"""From second 1.5 to 2.6 another sound, the rest as it was: **Set Audio Time Mask** is a noise mask by
-seconds. A second one behind it adds a second stretch.
+seconds, and **Splice Audio** puts what was made anew into the first sound, which stays sample for sample elsewhere.
 
 To go on with a sound, add silence behind it and repaint that. {OWN}
 
@@ -125,11 +125,11 @@ To go on with a sound, add silence behind it and repaint that. {OWN}
                 "7",
                 Box(
                     "The stretch",
-                    "8-12",
-                    {"prompt": "8.text", "start": "10.start", "end": "10.end", **together(11)},
+                    "8-13",
+                    {"prompt": "8.text", "start": "10.start 13.start", "end": "10.end 13.end", **together(11)},
                 ),
             ),
-            column("13"),
+            column("14"),
         ),
     ),
 )
