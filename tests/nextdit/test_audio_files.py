@@ -106,6 +106,25 @@ def test_a_vocoder_whose_settings_are_another_s_is_refused(copied, monkeypatch, 
         load_audio(copied)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("sampling_rate", 24000, "24000 samples a second"),
+        ("fmin", 40, "40 Hz at the lowest"),
+        ("fmax", 12000, "12000 Hz"),
+    ],
+)
+def test_a_vocoder_for_another_rate_or_band_is_refused(copied, setting, value, says):
+    own = {"sampling_rate": 16000, "fmin": 0, "fmax": 8000}
+    for settings, fits in ((untrained_audio.VOCODER | own, True), (untrained_audio.VOCODER | {setting: value}, False)):
+        (copied / "bigvnat/args.yml").write_text(str(settings).replace("True", "true"))
+        if fits:
+            assert load_audio(copied).coder.vocoder is not None
+        else:
+            with pytest.raises(ValueError, match=f"the vocoder is for {says}.*this model's spectra have"):
+                load_audio(copied)
+
+
 def test_a_missing_tokenizer_is_asked_for_by_name_and_place(copied, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, name: None)
     shutil.rmtree(copied / "bert-base-uncased")
