@@ -28,8 +28,8 @@ class Example:
 
 EXAMPLES = (
     Example("dog", AudioRequest("a dog bark", seed=1)),
-    Example("bells", AudioRequest("教会の鐘", seed=1)),
-    Example("violin", AudioRequest("violon", seed=1)),
+    Example("bells", AudioRequest("a church bell", seed=1)),
+    Example("violin", AudioRequest("a violin", seed=1)),
     Example("order", AudioRequest("<dog bark& start>@<church bell& end>", seed=1)),
     Example("piano", AudioRequest("a piano", seed=1)),
     Example("rain", AudioRequest("rain", seed=1)),

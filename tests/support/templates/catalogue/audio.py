@@ -29,9 +29,8 @@ TEMPLATES = (
 Lumina Audio** takes the length in seconds, and ComfyUI's own nodes do the rest; while it samples, a spectrogram shows
 what comes, low tones at the bottom.
 
-**Try** *church bell*, *rain*, *a violin*, *horse gallop*, *applause*, *laser gun*, an emoji such as 🐕, or another
-language: *Regen*, *violon*, *教会の鐘*, *狗叫*. More than 4 seconds need **Scaled RoPE**: *Audio - Longer than
-trained*.
+**Try** *church bell*, *rain*, *a violin*, *horse gallop*, *applause*, *laser gun*, *the sound of a helicopter*. More
+than 4 seconds need **Scaled RoPE**: *Audio - Longer than trained*.
 
 {SOUNDS_DEMO}""",
         columns=(note(), column(from_prompt("Text to Sound")), column("7")),
@@ -63,11 +62,11 @@ The model also understands *a dog bark, then a church bell* as a plain prompt.
     Template(
         api="text_to_music",
         title="Audio - Music from a prompt",
-        note=f"""A tune from its instrument, key and tempo. All three are in the prompt; leave one out, and the seed
-chooses it.
+        note=f"""A tune from its instrument and tempo; leave one out, and the seed chooses it. A key can be named too,
+but only three of ten tunes are in it.
 
-**Try** *piano*, *church organ*, *trumpet*, *music box*, *strings*, *banjo*, any major or minor key, 60 to 160 bpm, and
-a mood that goes with them: *a sad flute tune in D minor, 70 bpm*; *calm*, *cheerful*, *dramatic*.
+**Try** *piano*, *church organ*, *trumpet*, *music box*, *strings*, *banjo*, 60 to 160 bpm, and a mood that goes with
+the tempo: *a sad flute tune in D minor, 70 bpm*; *calm*, *cheerful*, *dramatic*.
 
 {MUSIC_DEMO}""",
         columns=(note(), column(from_prompt("Text to Music")), column("7")),
@@ -99,7 +98,7 @@ takes the length from the latent; at *auto* it chooses the method. Unplug it to 
         api="sound_variation",
         title="Audio - Variation of a sound",
         note=f"""A sound played anew under another prompt: **VAE Encode Audio** makes a latent of it, and *denoise* says
-how much may change: little at 0.4, most of it at 0.8.
+how much may change: at 0.4 it is nearly the same sound, at 0.8 another instrument plays at much the same times.
 
 {OWN} It is mixed down to mono at the model's 16 kHz.
 

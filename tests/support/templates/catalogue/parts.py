@@ -27,12 +27,12 @@ VIDEO_DEMO = (
     "pixels, from prompts in 19 languages."
 )
 SOUNDS_DEMO = (
-    "Runs at once, on a small model of sounds in this pack: 50 instruments, effects and noises, 4 seconds in training, "
-    "from prompts in ten languages."
+    "Runs at once, on a small model of sounds in this pack: 50 instruments, effects and noises, 4 seconds in training. "
+    "It is at its best in English; names in nine other languages it often takes for another sound."
 )
 MUSIC_DEMO = (
-    "Runs at once, on a small model of music in this pack: tunes of twelve instruments, 6 seconds in training, from "
-    "prompts in ten languages."
+    "Runs at once, on a small model of music in this pack: tunes of twelve instruments, 6 seconds in training, best in "
+    "English."
 )
 FILES = {"model": "1.model_name", "text encoder": "2.text_encoder"}
 
