@@ -28,7 +28,7 @@ VIDEO_DEMO = (
 )
 SOUNDS_DEMO = (
     "Runs at once, on a small model of sounds in this pack: 50 instruments, effects and noises, 4 seconds in training. "
-    "It is at its best in English; names in nine other languages it often takes for another sound."
+    "It is at its best in English; in nine other languages two of three names are understood."
 )
 MUSIC_DEMO = (
     "Runs at once, on a small model of music in this pack: tunes of twelve instruments, 6 seconds in training, best in "
