@@ -38,13 +38,14 @@ class SmallLumina2(comfy.supported_models.Lumina2):
     sampling_settings = {"multiplier": 1.0, "shift": 1.0}
 
 
-def load_patcher(file: Path, dtype: torch.dtype = torch.float32):
-    """Return the MODEL of a file that `network.save` wrote, on the CPU; core's detection knows released widths only."""
+def load_patcher(file: Path, dtype: torch.dtype = torch.float32, device: Any = "cpu"):
+    """Return the MODEL of a file that `network.save` wrote, on a device; core's detection knows released widths only."""
     config = SmallLumina2(dict(read_config(file) or {}))
     config.set_inference_dtype(dtype, None)
-    model = config.get_model({}, device=torch.device("cpu"))
-    model.load_model_weights({key: x.to(dtype) for key, x in read_weights(file).items()}, "")
-    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+    device = torch.device(device)
+    model = config.get_model({}, device=device)
+    model.load_model_weights({key: x.to(device, dtype) for key, x in read_weights(file).items()}, "")
+    return comfy.model_patcher.ModelPatcher(model.to(device), device, device)
 
 
 class JointModel:
@@ -56,8 +57,8 @@ class JointModel:
 
     pools_before_rope = False  # core's keys come rotated
 
-    def __init__(self, file: Path, dtype: torch.dtype = torch.float32):
-        self.patcher, metadata = load_patcher(file, dtype), read_metadata(file)
+    def __init__(self, file: Path, dtype: torch.dtype = torch.float32, device: Any = "cpu"):
+        self.patcher, metadata = load_patcher(file, dtype, device), read_metadata(file)
         network = self.patcher.model.diffusion_model
         self.x_embedder, self.known = network.x_embedder, int(metadata["known"])
         self.config = SimpleNamespace(**(read_config(file) or {}))
@@ -109,14 +110,14 @@ class JointModel:
         if regions:
             put_first(options, WrappersMP.APPLY_MODEL, KEY, run_call)
         model, sigma = patcher.model, sigma_at(t)
-        patcher.patch_model()
+        patcher.patch_model(load_weights=False)  # they are where they belong
         model.current_patcher = patcher
         try:
             told = {"num_tokens": text.shape[1], "transformer_options": options, **regions}
             denoised = model.apply_model(x, sigma, c_crossattn=text, **told)
         finally:
             model.current_patcher = None
-            patcher.unpatch_model()
+            patcher.unpatch_model(unpatch_weights=False)
         return (denoised - x) / sigma.view(-1, 1, 1, 1)
 
 
@@ -131,7 +132,7 @@ def by_length(texts: Texts, x: Tensor, run: Callable[[Tensor, list[Tensor]], Ten
 
 def groups(texts: Texts, count: int) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
     """Return rows whose texts are of the same lengths, and these lengths."""
-    lengths = [[text.shape[1]] * count if mask is None else [int(n) for n in mask.sum(1)] for text, mask in texts]
+    lengths = [[text.shape[1]] * count if mask is None else mask.sum(1).tolist() for text, mask in texts]
     each = list(zip(*lengths, strict=True))
     for found in sorted(set(each)):
         yield torch.tensor([i for i, row in enumerate(each) if row == found]), found

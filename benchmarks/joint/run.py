@@ -55,7 +55,7 @@ def attend(func: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor 
 
 def velocity(network, text: Tensor, x: Tensor, t: Tensor) -> Tensor:
     """Return the velocity of pictures x (B, 3, H, W) at times t (B,): core's time and sign are the other way round."""
-    options = {"optimized_attention_override": attend}
+    options = {"optimized_attention_override": attend} if x.device.type == "cpu" else {}
     return -network(x, 1 - t, text, text.shape[1], transformer_options=options)
 
 
@@ -67,7 +67,7 @@ class JointTask:
 
     def loss(self, model, batch: Batch, generator: torch.Generator) -> Tensor:
         text = torch.cat([self.texts(prompt) for prompt in batch.prompts])
-        return flow_loss(partial(velocity, model, text), batch.pictures, generator)
+        return flow_loss(partial(velocity, model, text), batch.pictures.to(text.device), generator)
 
     def about(self, model) -> dict[str, str]:
         side = self.options.train_pixels // model.config.patch_size
@@ -84,7 +84,7 @@ class JointTask:
             def guided(x: Tensor, t: Tensor, both=both) -> Tensor:
                 return guide(*(velocity(model, text, x, t.expand(len(x))) for text in both), 2.0)
 
-            x = torch.randn(1, 3, side, side, generator=generator)
+            x = torch.randn(1, 3, side, side, generator=generator).to(both[0].device)
             drawn.append(integrate(guided, x, torch.linspace(0, 1, 11), "euler")[0])
         Image.fromarray(to_pixels(torch.cat(drawn, dim=2)[None])[0]).save(file)
 
@@ -100,7 +100,7 @@ class JointRun(Run):
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     stage = parser(__doc__, "Lumina-Image-2.0, small", text=False)
-    stage.set_defaults(cache=None, text_encoder=DEMO / "text_encoders" / "lumina-next-demo", dynamic=True, device="cpu")
+    stage.set_defaults(cache=None, text_encoder=DEMO / "text_encoders" / "lumina-next-demo", dynamic=True)
     add_comfyui(stage)
     add = stage.add_argument
     add("--model", type=Path, help="checkpoint to start from (default: an untrained network)")
@@ -108,15 +108,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--known", type=int, default=KNOWN, help="how many of the demo's concepts")
     add("--two", type=float, default=0.38, help="share of the steps with canvases for two pictures")
     add("--tokens", type=int, default=4096, help="image tokens a batch")
-    options = stage.parse_args(arguments)
-    if options.device != "cpu":
-        stage.error(f"--device must be cpu, got {options.device}: ComfyUI is started without a GPU")
-    return options
+    return stage.parse_args(arguments)
 
 
 def make_trainer(options: argparse.Namespace) -> Trainer:
     """Build network, data and optimizers from the options, and resume where --run has a state."""
-    import_comfyui(options.comfyui)
+    import_comfyui(options.comfyui, options.device)
     from . import network
 
     torch.manual_seed(options.seed)
@@ -124,7 +121,7 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
     if options.compile:  # its layers are the trainer's
         for layer in model.noise_refiner:
             layer.compile(dynamic=True)
-    encoder = load_text_encoder(options.text_encoder, dtype=torch.float32)
+    encoder = load_text_encoder(options.text_encoder, dtype=torch.float32, device=options.device)
     texts = Texts(encoder)
     batches = JointBatches(options, model.patch_size, texts.count)
     return start(model, JointTask(texts, batches, options), batches, options, JointRun)

@@ -168,11 +168,11 @@ def draw(bench: Bench, layout: Layout, method: Callable[..., Velocity], pictures
         negative = (method if method is stock_areas else one_prompt)(bench.model, layout, nothing)
 
         def velocity(x: Tensor, t: Tensor, positive=positive, negative=negative) -> Tensor:
-            t = t.expand(len(x))
+            t = t.to(x.device).expand(len(x))
             return bench.sampling.guide(positive(x, t), negative(x, t))
 
-        x = noise(range(start, start + len(part)), *layout.size)
-        drawn.append(bench.sampling.follow(velocity, x))
+        x = noise(range(start, start + len(part)), *layout.size).to(bench.device)
+        drawn.append(bench.sampling.follow(velocity, x).cpu())
     return torch.cat(drawn).float()
 
 
@@ -207,6 +207,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--pictures", type=int, default=100, help="random pictures a row")
     add("--steps", type=int, default=10)
     add("--guidance", type=float, default=4.0)
+    add("--device", default="cpu")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the networks compute in")
     add("--layouts", nargs="*", help="words in the names of the layouts to draw (default: all)")
     add("--methods", nargs="*", help="words in the names of the methods to run (default: all)")
@@ -236,8 +237,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.redraw:
         return publish(options, *stored_results(options.results, options.name, needed=True))
     dtype = getattr(torch, options.dtype)
-    model = open_network(options.model, options.comfyui, dtype)
-    encoder = load_text_encoder(options.text_encoder, dtype=dtype)
+    model = open_network(options.model, options.comfyui, dtype, options.device)
+    encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
     bench = Bench(model, encoder, Truth(known=getattr(model, "known", 0)), options.steps, options.guidance, batch=10)
     settings = {name: getattr(options, name) for name in ("pictures", "steps", "guidance", "dtype")}
     settings = {"model": options.model.name} | settings

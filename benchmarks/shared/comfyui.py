@@ -5,6 +5,9 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
+
+import torch
 
 
 def add_comfyui(parser: argparse.ArgumentParser) -> None:
@@ -13,14 +16,15 @@ def add_comfyui(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--comfyui", type=Path, default=found, help="folder of a ComfyUI (default: %(default)s)")
 
 
-def import_comfyui(folder: Path) -> None:
-    """Make a ComfyUI's modules importable, without a GPU. Raises FileNotFoundError if the folder is none."""
+def import_comfyui(folder: Path, device: Any = "cpu") -> None:
+    """Make a ComfyUI's modules importable, without a GPU where the device is the CPU, as it chooses its attention by
+    that. Raises FileNotFoundError if the folder is none."""
     if not (folder / "comfy" / "options.py").is_file():
         raise FileNotFoundError(
             f"{folder} is no ComfyUI, whose own networks this needs: give --comfyui FOLDER, or set COMFYUI_PATH"
         )
     sys.path.insert(0, str(folder))
-    kept, sys.argv = sys.argv, [sys.argv[0], "--cpu"]
+    kept, sys.argv = sys.argv, [sys.argv[0], *(["--cpu"] if torch.device(device).type == "cpu" else [])]
     import comfy.options
 
     comfy.options.enable_args_parsing()

@@ -16,8 +16,8 @@ def open_network(file: Path, comfyui: Path, dtype: torch.dtype, device: Any = "c
     Raises FileNotFoundError if that takes a ComfyUI and there is none in the folder `comfyui`.
     """
     if file.is_file() and read_config(file) is not None:
-        import_comfyui(comfyui)
+        import_comfyui(comfyui, device)
         from ..joint.model import JointModel
 
-        return JointModel(file, dtype)
+        return JointModel(file, dtype, device)
     return load_model(file, dtype=dtype, device=device)

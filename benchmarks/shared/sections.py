@@ -43,6 +43,10 @@ class Bench:
         return side * self.base // BASE
 
     @property
+    def device(self) -> torch.device:
+        return self.model.x_embedder.weight.device
+
+    @property
     def train_tokens(self) -> int:
         return self.base // self.model.config.patch_size
 

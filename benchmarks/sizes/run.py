@@ -35,7 +35,7 @@ from ..shared.report import (
 )
 from ..shared.sections import Bench, Row, summary
 
-SIZES = {"1.5×": (96, 96), "2×": (128, 128), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
+SIZES = {"1.5×": (96, 96), "2×": (128, 128), "3×": (192, 192), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
 PROMPTS = ("12", "2×=104", "4×=4")
 SHOWN = 8, 512  # pictures a row of a grid at most, and pixels
 SUMMARY = "2×"  # the size of the picture and the table that show a user what to do

@@ -24,7 +24,7 @@ def by_windows(bench: Bench, large: Tensor, prompts: list[str], begin: float, st
     """
     sampling = replace(bench.sampling, steps=steps)
     velocity = averaged(network_velocity(bench, prompts, steps), bench.base)
-    x = noised(large, begin)
+    x = noised(large, begin).to(bench.device)
     return sampling.follow(velocity, x, begin).float().cpu()
 
 
@@ -35,6 +35,7 @@ def by_fusion(bench: Bench, large: Tensor, prompts: list[str], begin: float, ste
     averaged, and mixed with the velocities of the pictures of every other pixel, low-pass filtered (dilated sampling).
     """
     velocity, chance = network_velocity(bench, prompts, steps), torch.Generator().manual_seed(seed)
+    large = large.to(bench.device)
     x, times = noised(large, begin), replace(bench.sampling, steps=steps).times(begin)
     for t, after in pairwise(times):
         skip, wide, filtered = (cosine(t.item(), power) for power in (SKIP, DILATED, FILTER))
@@ -49,7 +50,7 @@ def by_fusion(bench: Bench, large: Tensor, prompts: list[str], begin: float, ste
 
 def noised(pictures: Tensor, t: float) -> Tensor:
     """Return pictures and their noise of seeds 0, 1, …, mixed as the flow would at t."""
-    return t * pictures + (1 - t) * noise(range(len(pictures)), *pictures.shape[-2:])
+    return t * pictures + (1 - t) * noise(range(len(pictures)), *pictures.shape[-2:]).to(pictures)
 
 
 def network_velocity(bench: Bench, prompts: list[str], steps: int) -> Velocity:
