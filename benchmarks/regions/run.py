@@ -90,7 +90,7 @@ def one_prompt(model, layout: Layout, texts: Texts) -> Velocity:
 
 def stock_masks(model, layout: Layout, texts: Texts) -> Velocity:
     """What Conditioning (Set Mask) computes: every prompt on the whole picture, velocities mixed by the masks."""
-    masks = layout.masks()
+    masks = layout.masks().to(texts[0][0].device)
     return lambda x, t: sum(masks[:, i : i + 1] * model(x, t, *text) for i, text in enumerate(texts[1:]))
 
 
@@ -113,7 +113,7 @@ def regional(model, layout: Layout, texts: Texts, **settings: Any) -> Velocity:
     weight, until = settings.pop("global_weight", 0.0), settings.pop("areas_until", 0.0)
     parts = tuple(Region(n, global_weight=weight) for n in lengths[1:])
     regions = Regions(lengths[0], parts, areas=Span(0.0, until) if until else NEVER, **settings)
-    masks = layout.masks()
+    masks = layout.masks().to(text.device)
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         if regions.areas.contains(float(t[0])):

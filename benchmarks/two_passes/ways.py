@@ -116,6 +116,6 @@ def blur(x: Tensor, sigma: float) -> Tensor:
     reach = max(1, math.ceil(3 * sigma))
     line = torch.exp(-torch.arange(-reach, reach + 1).float().square() / (2 * sigma**2))
     kernel = (line / line.sum()).expand(x.shape[1], 1, -1)
-    padded = F.pad(x, (reach,) * 4, mode="replicate")
+    kernel, padded = kernel.to(x), F.pad(x, (reach,) * 4, mode="replicate")
     across = F.conv2d(padded, kernel[:, :, None, :], groups=x.shape[1])
     return F.conv2d(across, kernel[:, :, :, None], groups=x.shape[1])
