@@ -1,8 +1,9 @@
 """The second passes of others that scaled positions are measured against, in the same velocity."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise, product
 
 import torch
@@ -14,6 +15,7 @@ from ...samplers.solvers import Velocity
 from ..shared.sections import Bench
 
 SKIP, DILATED, FILTER = 3.0, 1.0, 1.0  # DemoFusion's exponents of its three cosines
+ROWS = 256  # pictures of the training size in a call at most, twice that with guidance
 WIDE, NARROW = 0.8, 0.01  # and the filter's widths in pixels, from first to last
 
 
@@ -54,10 +56,16 @@ def noised(pictures: Tensor, t: float) -> Tensor:
 
 
 def network_velocity(bench: Bench, prompts: list[str], steps: int) -> Velocity:
-    """Return the guided velocity of one picture per prompt."""
+    """Return the guided velocity of one picture per prompt, or of several such batches in a row."""
     sampling = replace(bench.sampling, steps=steps)
-    text, mask = features(bench.encoder, prompts, [""] * len(prompts), sampling)
-    return guided_velocity(bench.model, text.to(bench.model.x_embedder.weight), mask, sampling)
+
+    @lru_cache(maxsize=4)
+    def of_batches(count: int) -> Velocity:
+        every = prompts * count
+        text, mask = features(bench.encoder, every, [""] * len(every), sampling)
+        return guided_velocity(bench.model, text.to(bench.model.x_embedder.weight), mask, sampling)
+
+    return lambda x, t: of_batches(len(x) // len(prompts))(x, t)
 
 
 def cosine(t: float, power: float) -> float:
@@ -70,13 +78,26 @@ def averaged(velocity: Velocity, window: int, shift: int = 0) -> Velocity:
 
     def mean_velocity(x: Tensor, t: Tensor) -> Tensor:
         total, count = torch.zeros_like(x), torch.zeros_like(x[:1, :1])
-        for top, left in product(*(begins(side, window, shift) for side in x.shape[-2:])):
-            at = (..., slice(top, top + window), slice(left, left + window))
-            total[at] += velocity(x[at].contiguous(), t)
+        for at, found in apart(velocity, windows(x.shape, window, shift), x, t):
+            total[at] += found
             count[at] += 1
         return total / count
 
     return mean_velocity
+
+
+def apart(velocity: Velocity, parts: Iterable[tuple], x: Tensor, t: Tensor) -> Iterator[tuple[tuple, Tensor]]:
+    """Return each index into x with the velocity of that part, as many at once as make ROWS pictures."""
+    every, step = list(parts), max(1, ROWS // len(x))
+    for some in (every[i : i + step] for i in range(0, len(every), step)):
+        found = velocity(torch.cat([x[at] for at in some]), t)
+        yield from zip(some, found.split(len(x)), strict=True)
+
+
+def windows(shape: Sequence[int], window: int, shift: int) -> Iterator[tuple]:
+    """Return the index of each window of pictures (…, H, W)."""
+    for top, left in product(*(begins(side, window, shift) for side in shape[-2:])):
+        yield ..., slice(top, top + window), slice(left, left + window)
 
 
 def begins(side: int, window: int, shift: int = 0) -> list[int]:
@@ -91,8 +112,8 @@ def dilated(velocity: Velocity, stride: int) -> Velocity:
 
     def spread(x: Tensor, t: Tensor) -> Tensor:
         whole = torch.empty_like(x)
-        for at in offsets(stride):
-            whole[at] = velocity(x[at].contiguous(), t)
+        for at, found in apart(velocity, offsets(stride), x, t):
+            whole[at] = found
         return whole
 
     return spread
