@@ -60,7 +60,7 @@ class JointBatches:
 
     Of the options, `known` concepts are taken, evenly spread as the judge's prompts are, and `two` is the share of
     canvases for two pictures. `count` says how many tokens a caption has. Without `cache` the pictures are those of
-    demo/, which takes no download.
+    demo/, which takes no download. They are put together on the options' `device`.
     """
 
     def __init__(self, options: argparse.Namespace, patch: int, count: Callable[[str], int]):
@@ -72,7 +72,7 @@ class JointBatches:
             with TemporaryDirectory() as folder:
                 pack_demo(packed := Path(folder) / "demo.npz", tuple(sizes))
                 table, pictures = load(packed, sizes)
-        self.pictures = {size: torch.from_numpy(drawn).float() for size, drawn in pictures.items()}
+        self.pictures = {size: torch.from_numpy(drawn).to(options.device).float() for size, drawn in pictures.items()}
         every = len(table["emoji"])
         self.concepts = [i * every // options.known for i in range(options.known)]
         self.names = {i: table["words"][table["emoji"][i]]["en"][0] for i in self.concepts}
@@ -112,7 +112,7 @@ class JointBatches:
 
     def compose(self, drawings: list[Drawing], size: tuple[int, int]) -> Tensor:
         """Lay pictures on white as drawings say → (B, 3, H, W) float32 in [-1, 1]."""
-        out = torch.full((len(drawings), *size, 3), 255.0)
+        out = torch.full((len(drawings), *size, 3), 255.0, device=self.options.device)
         for canvas, drawing in zip(out, drawings, strict=True):
             for part in drawing.parts:
                 drawn = self.pictures[part.size][part.concept]

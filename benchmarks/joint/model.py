@@ -39,7 +39,7 @@ class SmallLumina2(comfy.supported_models.Lumina2):
 
 
 def load_patcher(file: Path, dtype: torch.dtype = torch.float32, device: Any = "cpu"):
-    """Return the MODEL of a file that `network.save` wrote, on a device; core's detection knows released widths only."""
+    """Return the MODEL of a file that `network.save` wrote; core's detection knows released widths only."""
     config = SmallLumina2(dict(read_config(file) or {}))
     config.set_inference_dtype(dtype, None)
     device = torch.device(device)

@@ -67,7 +67,7 @@ class JointTask:
 
     def loss(self, model, batch: Batch, generator: torch.Generator) -> Tensor:
         text = torch.cat([self.texts(prompt) for prompt in batch.prompts])
-        return flow_loss(partial(velocity, model, text), batch.pictures.to(text.device), generator)
+        return flow_loss(partial(velocity, model, text), batch.pictures, generator)
 
     def about(self, model) -> dict[str, str]:
         side = self.options.train_pixels // model.config.patch_size
