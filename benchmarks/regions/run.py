@@ -26,7 +26,7 @@ from ...training.data.emoji.concepts import LEFT_OF
 from ..shared.comfyui import add_comfyui
 from ..shared.metrics import mean, rate
 from ..shared.networks import open_network
-from ..shared.options import add_redraw
+from ..shared.options import add_redraw, run_on
 from ..shared.report import (
     brief,
     fill_document,
@@ -241,7 +241,7 @@ def main(arguments: list[str] | None = None) -> None:
     encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
     bench = Bench(model, encoder, Truth(known=getattr(model, "known", 0)), options.steps, options.guidance, batch=10)
     settings = {name: getattr(options, name) for name in ("pictures", "steps", "guidance", "dtype")}
-    settings = {"model": options.model.name} | settings
+    settings = {"model": options.model.name} | settings | run_on(bench.device)
     results: dict[str, list[dict[str, Any]]] = {}
     start = time.monotonic()
     rows = [row for row in rows_of(options) if METHODS[row[1]] is not reference or not hasattr(model, "regional")]

@@ -10,6 +10,7 @@ from ...nextdit.text import load_text_encoder
 from .comfyui import add_comfyui
 from .networks import open_network
 from .sections import BASE, Bench
+from .timing import device_name
 from .truth import DEMO, Truth
 
 ROOT = Path(__file__).parents[2]
@@ -55,4 +56,11 @@ def open_bench(options: argparse.Namespace) -> tuple[Bench, dict[str, Any]]:
     base = options.size or getattr(model, "train_size", BASE)
     truth = Truth(options.truth, getattr(model, "known", 0))
     bench = Bench(model, encoder, truth, **settings, batch=options.batch, base=base)
-    return bench, {"model": options.model.name, "dtype": options.dtype, **settings}
+    return bench, {"model": options.model.name, "dtype": options.dtype, **run_on(bench.device), **settings}
+
+
+def run_on(device: torch.device) -> dict[str, str]:
+    """Return the setting that names a device other than the CPU, whose numbers differ in the last digits."""
+    if device.type == "cpu":
+        return {}
+    return {"device": f"{device_name(device)} (torch {torch.__version__})"}

@@ -20,6 +20,7 @@ UNITS |= {"dropped": "%", "lost": "dB"}
 UNITS |= dict.fromkeys(("motion", "speed, of those", "object", "object, classifier", "drift"), "%")  # of clips
 HEADS = {"psnr": "PSNR", "perceptual": "perceptual (GMSD) ↓", "sharpness": "sharpness ÷ true", "edges": "edges ↓"}
 HEADS |= {"above default": "GMSD − default's", "above bicubic": "GMSD − bicubic's"}
+HEADS |= {"edges above default": "edges − default's"}
 SHORT_HEADS = {  # what a reader of docs/ wants to know
     "identity": "right object, %",
     "azimuth within 15°": "right side, %",

@@ -46,6 +46,11 @@ SHOWN_ROWS = {  # and the rows, by what they are called there
     **{name: name for name in ("interpolation", "ntk_aware", "time_aware", TIME_AWARE_LATE)},
     f"{AGAIN}, {TIME_AWARE_LATE}": f"two passes, {TIME_AWARE_LATE}",
 }
+DIFFERENCES = (  # picture by picture: to which row, of which measure, and what the column is called
+    (TIME_AWARE_LATE, "perceptual", "above default"),
+    (TIME_AWARE_LATE, "edges", "edges above default"),
+    (BICUBIC, "perceptual", "above bicubic"),
+)
 BEGIN, PASS_STEPS = 0.7, 3  # when the passes after the first begin (t), and their steps; in ComfyUI a denoise of 0.3
 
 
@@ -193,11 +198,12 @@ def measures(bench: Bench, pictures: Tensor, concepts: list[int]) -> dict[str, T
 
 
 def row(name: str, measured: dict[str, dict[str, Tensor]], seconds: float) -> Row:
-    """Return one method's row; also how much its GMSD is above the default's and bicubic's, where they are measured."""
+    """Return one method's row; also how much its GMSD is above the default's and bicubic's, and its edge distance above
+    the default's, where they are measured."""
     found: Row = {"method": name, **summary(measured[name])}
-    for other, key in ((TIME_AWARE_LATE, "above default"), (BICUBIC, "above bicubic")):
+    for other, measure, key in DIFFERENCES:
         if other in measured:
-            found[key] = mean(measured[name]["perceptual"] - measured[other]["perceptual"])
+            found[key] = mean(measured[name][measure] - measured[other][measure])
     return {**found, "seconds": seconds}
 
 

@@ -12,16 +12,21 @@ from lumina_next.benchmarks.two_passes import run as two_passes
 from lumina_next.benchmarks.two_passes import ways
 
 
-def test_windows_cover_every_pixel_and_are_averaged():
+@pytest.mark.parametrize("rows,calls", [(256, [12]), (5, [4, 4, 4]), (1, [2] * 6)])
+def test_windows_cover_every_pixel_and_are_averaged(monkeypatch, rows, calls):
     seen = []
+    monkeypatch.setattr(ways, "ROWS", rows)
 
     def velocity(x, t):
-        seen.append(x.shape[-2:])
-        return x + len(seen)
+        assert x.shape[-2:] == (8, 8)
+        done = sum(seen) // 2
+        seen.append(len(x))
+        numbers = torch.arange(1.0 + done, 1 + done + len(x) // 2).repeat_interleave(2)
+        return x + numbers.view(-1, 1, 1, 1)
 
     x = torch.randn(2, 3, 12, 16)
     got = ways.averaged(velocity, 8)(x, torch.tensor(0.5)) - x
-    assert seen == [(8, 8)] * 6
+    assert seen == calls
     torch.testing.assert_close(got[0, 0, 0, 0], torch.tensor(1.0))
     torch.testing.assert_close(got[0, 0, -1, -1], torch.tensor(6.0))
     torch.testing.assert_close(got[0, 0, 5, 5], torch.tensor((1 + 2 + 4 + 5) / 4))
@@ -40,7 +45,7 @@ def test_dilated_pictures_go_back_to_where_they_are_from():
     seen = []
 
     def velocity(x, t):
-        seen.append(x.clone())
+        seen.extend(x.clone())
         return x * 2
 
     x = torch.arange(36.0).reshape(1, 1, 6, 6)
