@@ -3,7 +3,8 @@
 Writes benchmarks/results/sizes.*, picture grids, and the table of 2× in docs/larger_sizes.md; sizes that are not asked
 for keep what an earlier run found. Also the search for a method's options:
 `--name search --sizes 2× --rope interpolation time_aware_late time_aware_late,return_from=0.5 …`, where
-`proportional` and `per_axis` can follow a method too; under another name the document stays as it is.
+`proportional` and `per_axis` can follow a method too, and `dominant` is one that is measured only (rivals.py); under
+another name the document stays as it is.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from ..shared.report import (
     write_results,
 )
 from ..shared.sections import Bench, Row, summary
+from .rivals import rivals
 
 SIZES = {"1.5×": (96, 96), "2×": (128, 128), "3×": (192, 192), "4×": (256, 256), "1:2": (64, 128), "1:4": (64, 256)}
 PROMPTS = ("12", "2×=104", "4×=4")
@@ -80,7 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
         progress.set_postfix_str(size)
         specs = options.rope if size.endswith("×") else wide_specs(options.rope)
         start, count = time.monotonic(), prompt_count(options.prompts, size)
-        results[size] = measure(bench, size, specs, count)
+        with rivals():
+            results[size] = measure(bench, size, specs, count)
         said[size] = settings_text(settings | {"prompts": count, "seconds": round(time.monotonic() - start)})
         results = {key: results[key] for key in SIZES if key in results}
         publish(options, said, results, [size])

@@ -1,6 +1,7 @@
 """The size and context-drop benchmarks: what they scale, draw, compare and write."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lumina_next.benchmarks.context_drop import run as context_drop
 from lumina_next.benchmarks.shared import bars, metrics, report
 from lumina_next.benchmarks.shared.sections import Bench
 from lumina_next.benchmarks.sizes import run as sizes
+from lumina_next.benchmarks.sizes.rivals import rivals
 from lumina_next.nextdit import ContextDrop, RopeScaling, load_model
 from lumina_next.nextdit.layers.rope_scaling import TIME_AWARE_LATE
 from lumina_next.tests.support import untrained_model
@@ -35,6 +37,18 @@ def bench(tmp_path, truth):
 )
 def test_a_method_is_told_with_its_options(bench, spec, height, width, expected):
     assert sizes.scaling(spec, height, width, bench) == RopeScaling(train_tokens=bench.train_tokens, **expected)
+
+
+def test_a_rival_lowers_the_wave_that_fits_once_into_a_training_picture():
+    plain = RopeScaling("extrapolation", 2.0, 16).frequencies(64)
+    with rivals():
+        got = RopeScaling("dominant", 2.0, 16).frequencies(64)
+    whole = 2 * math.pi / 16
+    changed = (got != plain).nonzero().flatten().tolist()
+    assert changed == [(plain / whole).log().abs().argmin()]
+    assert got[changed].item() == pytest.approx(0.85 * whole / 2)
+    with pytest.raises(ValueError, match="dominant"):
+        RopeScaling("dominant")
 
 
 def test_how_many_prompts_a_size_gets():
