@@ -82,7 +82,7 @@ class JointTask:
             both = [self.texts(prompt) for prompt in (self.batches.names[concept], "")]
 
             def guided(x: Tensor, t: Tensor, both=both) -> Tensor:
-                return guide(*(velocity(model, text, x, t.expand(len(x))) for text in both), 2.0)
+                return guide(*(velocity(model, text, x, t.to(x.device).expand(len(x))) for text in both), 2.0)
 
             x = torch.randn(1, 3, side, side, generator=generator).to(both[0].device)
             drawn.append(integrate(guided, x, torch.linspace(0, 1, 11), "euler")[0])

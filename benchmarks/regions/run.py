@@ -205,6 +205,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--model", type=Path, default=DEMO / "diffusion_models" / "lumina-next-demo.safetensors")
     add("--text-encoder", type=Path, default=DEMO / "text_encoders" / "lumina-next-demo")
     add("--pictures", type=int, default=100, help="random pictures a row")
+    add("--batch", type=int, default=10, help="pictures at once")
     add("--steps", type=int, default=10)
     add("--guidance", type=float, default=4.0)
     add("--device", default="cpu")
@@ -239,7 +240,9 @@ def main(arguments: list[str] | None = None) -> None:
     dtype = getattr(torch, options.dtype)
     model = open_network(options.model, options.comfyui, dtype, options.device)
     encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
-    bench = Bench(model, encoder, Truth(known=getattr(model, "known", 0)), options.steps, options.guidance, batch=10)
+    bench = Bench(
+        model, encoder, Truth(known=getattr(model, "known", 0)), options.steps, options.guidance, batch=options.batch
+    )
     settings = {name: getattr(options, name) for name in ("pictures", "steps", "guidance", "dtype")}
     settings = {"model": options.model.name} | settings | run_on(bench.device)
     results: dict[str, list[dict[str, Any]]] = {}
