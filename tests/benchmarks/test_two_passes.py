@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from lumina_next.benchmarks.shared.metrics import seam
+from lumina_next.benchmarks.shared.sections import Bench
 from lumina_next.benchmarks.two_passes import run as two_passes
 from lumina_next.benchmarks.two_passes import ways
 
@@ -51,6 +53,26 @@ def test_dilated_pictures_go_back_to_where_they_are_from():
     x = torch.arange(36.0).reshape(1, 1, 6, 6)
     assert torch.equal(ways.dilated(velocity, 3)(x, torch.tensor(0.5)), 2 * x)
     assert len(seen) == 9 and seen[1].flatten().tolist() == [1, 4, 19, 22]
+
+
+class Apart:
+    """A network, and what reads its prompts, on the meta device, which refuses what is elsewhere."""
+
+    x_embedder = torch.nn.Linear(1, 1, device="meta")
+
+    def __call__(self, x, t, text, mask, **options):
+        assert len(x) == len(t) == len(text)
+        return x * t.view(-1, 1, 1, 1) * text.mean()
+
+
+@pytest.mark.parametrize("way", [ways.by_windows, ways.by_fusion])
+def test_second_passes_of_others_run_where_the_network_is(monkeypatch, way):
+    text = partial(torch.zeros, device="meta")
+    bench = Bench(Apart(), lambda prompts: (text(len(prompts), 3, 1), torch.ones(len(prompts), 3)), None, base=8)
+    drawn = []
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: drawn.append(x.device.type) or torch.zeros(x.shape))
+    assert way(bench, torch.zeros(2, 3, 16, 16), ["a", "b"], 0.5, 2).shape == (2, 3, 16, 16)
+    assert drawn == ["meta"]
 
 
 def test_a_blur_keeps_flat_pictures_and_spreads_a_point():

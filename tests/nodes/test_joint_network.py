@@ -120,6 +120,11 @@ def test_a_batch_has_captions_of_one_length_and_shows_what_they_say(batches, tex
     assert sum(batches.canvases.values()) == pytest.approx(1)
 
 
+def test_pictures_are_put_together_on_the_device(texts):
+    options = run.parse(["--run", "unused", "--known", str(KNOWN), "--tokens", "2048", "--device", "meta"])
+    assert JointBatches(options, 4, texts.count).draw(0, 0.0).pictures.device.type == "meta"
+
+
 def test_training_goes_on_where_it_stopped(tmp_path, trained):
     import comfy.model_management
 
