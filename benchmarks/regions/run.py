@@ -25,7 +25,7 @@ from ...pipelines.sampling import noise
 from ...training.data.emoji.concepts import LEFT_OF
 from ..shared.comfyui import add_comfyui
 from ..shared.metrics import mean, rate
-from ..shared.networks import open_network
+from ..shared.networks import open_network, trained_pixels
 from ..shared.options import add_redraw, run_on
 from ..shared.report import (
     brief,
@@ -249,7 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
     start = time.monotonic()
     rows = [row for row in rows_of(options) if METHODS[row[1]] is not reference or not hasattr(model, "regional")]
     for layout, method in (progress := tqdm(rows)):
-        layout = replace(layout, side=getattr(model, "train_size", BASE))
+        layout = replace(layout, side=trained_pixels(options.model, model.config.patch_size))
         progress.set_postfix_str(f"{layout.name}, {method}")
         results.setdefault(layout.name, []).append(measure(bench, layout, method, options.pictures))
         seams = {

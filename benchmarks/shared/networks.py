@@ -6,8 +6,17 @@ from typing import Any
 import torch
 
 from ...nextdit import load_model
+from ...nextdit.files import read_metadata
+from ...nextdit.train_size import METADATA_KEY
 from ..joint.config import read_config
 from .comfyui import import_comfyui
+from .sections import BASE
+
+
+def trained_pixels(file: Path, patch_size: int) -> int:
+    """Return the side in pixels of the pictures that a checkpoint was trained on: what its file says, else BASE."""
+    said = read_metadata(file).get(METADATA_KEY)
+    return BASE if said is None else int(said) * patch_size
 
 
 def open_network(file: Path, comfyui: Path, dtype: torch.dtype, device: Any = "cpu") -> Any:

@@ -8,7 +8,7 @@ import torch
 
 from ...nextdit.text import load_text_encoder
 from .comfyui import add_comfyui
-from .networks import open_network
+from .networks import open_network, trained_pixels
 from .sections import BASE, Bench
 from .timing import device_name
 from .truth import DEMO, Truth
@@ -53,7 +53,7 @@ def open_bench(options: argparse.Namespace) -> tuple[Bench, dict[str, Any]]:
     model = open_network(options.model, options.comfyui, dtype, options.device)
     encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
     settings = {key: getattr(options, key) for key in ("steps", "guidance", "method", "schedule", "seeds")}
-    base = options.size or getattr(model, "train_size", BASE)
+    base = options.size or trained_pixels(options.model, model.config.patch_size)
     truth = Truth(options.truth, getattr(model, "known", 0))
     bench = Bench(model, encoder, truth, **settings, batch=options.batch, base=base)
     return bench, {"model": options.model.name, "dtype": options.dtype, **run_on(bench.device), **settings}

@@ -9,6 +9,10 @@ FEW = 32
 IN_LINE = {"lumina_t2i": "Lumina-T2I", "flag_dit": "Lumina-T2I"}
 """Families whose positions count patches in one line → whose demo says how to scale them."""
 
+JOINT = ("lumina_image_2",)
+"""Families whose text and image share one attention, measured with few positions: there attention made sharper by the
+number of tokens wins at every size; benchmarks/notes/joint.md."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -30,7 +34,6 @@ def choose(family: str | None, positions: int) -> Choice:
     if family in IN_LINE:  # from the first step on a larger base: the factor is that of the area
         return Choice("time_aware_watershed", f"as the released demo of {IN_LINE[family]} does", True, watershed=0.0)
     if positions <= FEW:
-        return Choice(
-            "time_aware_late", f"the best in this pack's measurements, which have few positions ({positions})"
-        )
+        best = f"the best in this pack's measurements, which have few positions ({positions})"
+        return Choice("time_aware_late", best, proportional=family in JOINT)
     return Choice("time_aware", f"the best in the paper for many positions ({positions}), not measured on this model")

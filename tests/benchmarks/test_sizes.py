@@ -10,10 +10,11 @@ import torch
 
 from lumina_next.benchmarks.context_drop import run as context_drop
 from lumina_next.benchmarks.shared import bars, metrics, report
+from lumina_next.benchmarks.shared.options import open_bench
 from lumina_next.benchmarks.shared.sections import Bench
 from lumina_next.benchmarks.sizes import run as sizes
 from lumina_next.benchmarks.sizes.rivals import rivals
-from lumina_next.nextdit import ContextDrop, RopeScaling, load_model
+from lumina_next.nextdit import ContextDrop, RopeScaling, load_model, save_model
 from lumina_next.nextdit.layers.rope_scaling import TIME_AWARE_LATE
 from lumina_next.tests.support import untrained_model
 
@@ -181,3 +182,14 @@ def test_measures_of_wide_pictures_are_those_of_the_square_around_the_object(ben
     twice = torch.cat([sizes.alone(true, 128), sizes.alone(true, 128)], -1)
     assert not sizes.measures(bench, twice, [0, 1, 2, 3])["one object"].any()
     assert metrics.objects(twice)[0].tolist() == [2] * 4
+
+
+@pytest.mark.parametrize(
+    "said,asked,base", [({}, [], 64), ({"train_tokens": "32"}, [], 128), ({}, ["--size", "96"], 96)]
+)
+def test_once_is_the_size_that_the_checkpoint_was_trained_on(tmp_path, checkpoint, said, asked, base):
+    file = tmp_path / "model.safetensors"
+    save_model(load_model(file).bfloat16(), file, said)
+    bench, _ = open_bench(sizes.parse([*checkpoint, *asked]))
+    assert (bench.base, bench.train_tokens) == (base, base // 4)
+    assert sizes.scaling("interpolation", 2 * base, 2 * base, bench).factor == 2

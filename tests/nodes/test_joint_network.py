@@ -19,6 +19,7 @@ from lumina_next.benchmarks.shared.truth import Truth
 from lumina_next.benchmarks.sizes import run as sizes
 from lumina_next.benchmarks.two_passes import run as two_passes
 from lumina_next.nextdit import ContextDrop, RopeScaling
+from lumina_next.nodes.adapter.patches.scaled_rope import scale_rope
 from lumina_next.tests.support.comfy_server import find_comfyui
 
 TINY = CONFIG | {"dim": 48, "n_layers": 1, "n_heads": 1, "axes_dims": [16, 16, 16]}
@@ -88,6 +89,11 @@ def test_the_packs_nodes_patch_it(trained):
     for patched in ({"rope": RopeScaling("interpolation", 2.0, 16)}, {"drop": ContextDrop(2, "none")}):
         assert not torch.allclose(model(x, t, text, **patched), plain, atol=1e-4)
     assert torch.equal(model(x, t, text), plain)
+
+
+def test_auto_is_what_won_on_it(trained):
+    _, settings = scale_rope(JointModel(trained).patcher, "auto", 64)
+    assert (settings.method, settings.proportional, settings.train_tokens) == ("time_aware_late", True, 16)
 
 
 def test_regions_are_areas_first(trained):

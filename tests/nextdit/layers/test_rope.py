@@ -57,7 +57,7 @@ def test_frequencies_equal_the_formulas(method, head_dim, axes, s):
 def test_auto_goes_by_the_family_and_the_positions_per_axis():
     chosen = {key: RopeScaling("auto", 2.0, key[1]).resolved(key[0]) for key in AUTO}
     assert {key: rope.method for key, (rope, _) in chosen.items()} == AUTO
-    assert [rope.proportional for rope, _ in chosen.values()] == [key[0] == "lumina_next" for key in AUTO]
+    assert {key for key, (rope, _) in chosen.items() if rope.proportional} == SHARPENED
     assert all(choice.why for _, choice in chosen.values())
     assert RopeScaling("interpolation", 2.0).resolved("lumina_next") == (RopeScaling("interpolation", 2.0), None)
     for tokens in (16, 32, 33, 128):
@@ -71,10 +71,13 @@ AUTO = {
     (None, 32): "time_aware_late",
     (None, 33): "time_aware",
     ("lumina_next", 64): "time_aware_watershed",
+    ("lumina_image_2", 16): "time_aware_late",
+    ("lumina_image_2", 32): "time_aware_late",
     ("lumina_image_2", 64): "time_aware",
     ("z_image", 128): "time_aware",
     ("qwen_image", 83): "time_aware",
 }
+SHARPENED = {("lumina_next", 64), ("lumina_image_2", 16), ("lumina_image_2", 32)}
 
 
 def test_yarns_temperature_is_its_papers():
