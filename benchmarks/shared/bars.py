@@ -8,6 +8,7 @@ from ...nextdit.layers.rope_scaling import TIME_AWARE_LATE
 Sections = dict[str, list[dict[str, Any]]]
 BICUBIC = "1× sample, bicubic"  # the row of samples enlarged
 AGAIN = "1× sample, second pass"  # and the RoPE method: rows of samples enlarged and drawn over
+SHARPENED = f"{TIME_AWARE_LATE},proportional"  # what `auto` takes on core's class with few positions
 LANGUAGES, TWO, SPEED = "Languages, emoji and held-out names", "Two objects", "Speed"
 
 
@@ -24,7 +25,7 @@ def size_bars(found: Sections) -> list[dict[str, Any]]:
         return []
     rows: list[dict[str, Any]] = []
     bicubic = twice[BICUBIC]
-    for name in (TIME_AWARE_LATE, *(name for name in twice if name.startswith(AGAIN))):
+    for name in (x for x in twice if x in (TIME_AWARE_LATE, SHARPENED) or x.startswith(AGAIN)):
         own = twice[name]
         add_bar(rows, f"2× ({name}): identity, %", 95, own["identity"]["value"])
         add_bar(rows, f"2× ({name}): exactly one object, %", 95, own["one object"]["value"])

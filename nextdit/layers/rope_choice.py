@@ -35,5 +35,7 @@ def choose(family: str | None, positions: int) -> Choice:
         return Choice("time_aware_watershed", f"as the released demo of {IN_LINE[family]} does", True, watershed=0.0)
     if positions <= FEW:
         best = f"the best in this pack's measurements, which have few positions ({positions})"
-        return Choice("time_aware_late", best, proportional=family in JOINT)
+        if family in JOINT:
+            return Choice("time_aware_late", f"with proportional attention {best}", proportional=True)
+        return Choice("time_aware_late", best)
     return Choice("time_aware", f"the best in the paper for many positions ({positions}), not measured on this model")

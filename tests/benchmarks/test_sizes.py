@@ -118,6 +118,9 @@ def test_bars_of_the_default_at_twice_the_size():
     rows[2] |= found(0.19, -0.01)
     assert {row["what"]: row["measured"] for row in bars.size_bars({"2×": rows})}[better] == 1
     assert bars.size_bars({"2×": rows[2:]}) == []
+    sharpened = rows[1] | {"method": bars.SHARPENED, "one object": {"value": 100.0}}
+    met = {row["what"]: row["met"] for row in bars.size_bars({"2×": [*rows, sharpened]})}
+    assert met[f"2× ({bars.SHARPENED}): exactly one object, %"] == "yes"
 
 
 def test_one_command_writes_the_sizes_tables_grids_and_document(tmp_path, checkpoint):

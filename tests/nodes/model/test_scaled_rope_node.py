@@ -91,9 +91,10 @@ def test_auto_is_the_method_it_says(model):
     line = describe(settings, (256, 256), 16)
     side = 2048 if z_image else 1024
     assert line.startswith(f"4096 × 4096 is {4096 // side} times the native {side} × {side}: auto: {settings.method}, ")
-    few, named = scale_rope(model, "auto", TRAIN)[1], scale_rope(model, "time_aware_late", TRAIN)
+    few = scale_rope(model, "auto", TRAIN)[1]
+    named = scale_rope(model, "time_aware_late", TRAIN, proportional=few.proportional)
     if not own:  # whose makers' demos are followed at any size
-        assert few.method == "time_aware_late"
+        assert few.method == "time_aware_late" and few.proportional == (not z_image)  # which was not measured
         assert torch.equal(sample(scale_rope(model, "auto", TRAIN)[0]), sample(named[0]))
     assert "auto" not in describe(named[1], (16, 16), 16)
 
