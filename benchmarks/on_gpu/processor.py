@@ -15,7 +15,7 @@ from ...nextdit.config import PRESETS
 from ...nextdit.layers.attend import Attend, sdpa
 from ...nextdit.layers.cpu_rows import attend_by_rows, cpu_has
 from ..shared.flops import step_flops
-from ..shared.timing import device_name, medians, product_rate
+from ..shared.timing import Calls, device_name, medians, product_rate
 from ..step.models import make_inputs
 from .networks import DTYPE, SMALL, random_network
 from .stage import Setup
@@ -57,7 +57,7 @@ def step(setup: Setup, side: int, threads: int) -> list[Row]:
         rows = 64 if setup.rehearse else 2048
         product = partial(model.layers[0].feed_forward.w1, torch.randn(rows, config.dim).to(DTYPE))
         rate = product_rate(product, 2.0 * rows * config.dim * config.ffn_dim, CPU)
-        calls = {
+        calls: Calls = {
             name: partial(model.velocity, inputs.x.to(DTYPE), inputs.t, inputs.text, call=Call(attend=way))
             for name, way in WAYS.items()
         }
@@ -82,4 +82,4 @@ def measure(setup: Setup) -> None:
             if any(key.items() <= row.items() for row in setup.tables.sections.get(TITLE, [])):
                 continue
             for row in step(setup, side, threads):
-                setup.tables.row(TITLE, key | {"attention": row.pop("attention")}, lambda row=row: row)
+                setup.tables.row(TITLE, key | {"attention": row.pop("attention")}, partial(dict, row))
