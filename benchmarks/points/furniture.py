@@ -48,7 +48,7 @@ def label_of(name: str) -> str | None:
     return next((label for label in NAMES if re.search(rf"\b(arm)?{label}\b", name.lower())), None)
 
 
-def furniture(folder: Path, points: int, most: int = 32) -> dict[str, list[Tensor]]:
+def furniture(folder: Path, points: int, most: int, device: torch.device) -> dict[str, list[Tensor]]:
     """Return clouds (points, 3), z up, of the models of each of NAMES, at most `most`, in the libraries' order."""
     found: dict[str, list[Tensor]] = {label: [] for label in NAMES}
     for name, content in models(folder):
@@ -58,5 +58,5 @@ def furniture(folder: Path, points: int, most: int = 32) -> dict[str, list[Tenso
         how: dict[str, Any] = {"file_type": "obj", "force": "mesh", "skip_materials": True, "process": False}
         mesh: Any = trimesh.load(io.BytesIO(content), **how)
         cloud = on_surface(np.asarray(mesh.triangles), points, np.random.default_rng(len(found[label])))
-        found[label].append(fit(torch.from_numpy(cloud).float(), "y")[0])
+        found[label].append(fit(torch.from_numpy(cloud).float(), "y")[0].to(device))
     return found

@@ -56,4 +56,4 @@ def train(clouds: np.ndarray, steps: int = 1500, batch: int = 32, seed: int = 0)
 def judged(judge: Judge, clouds: Sequence[Tensor]) -> Tensor:
     """Return the label (B,) that a judge sees in each cloud (N, 3)."""
     generator = torch.Generator().manual_seed(0)
-    return judge(torch.stack([picked(fit(cloud)[0], generator) for cloud in clouds])).argmax(1)
+    return judge(torch.stack([picked(fit(cloud.cpu())[0], generator) for cloud in clouds])).argmax(1)

@@ -13,13 +13,18 @@ SCALE = 1000  # what distances are given in
 
 def chamfer(a: Tensor, b: Tensor) -> float:
     """Return the Chamfer distance of clouds (N, 3) and (M, 3): mean squared distances to the nearest, both ways."""
-    return float(nearest(a, b)[0].mean() + nearest(b, a)[0].mean())
+    return float(both_ways(a, b))
+
+
+def both_ways(a: Tensor, b: Tensor) -> Tensor:
+    """Return `chamfer` as a tensor on the clouds' device, for which a GPU need not be waited for."""
+    return nearest(a, b)[0].mean() + nearest(b, a)[0].mean()
 
 
 def distances(samples: Sequence[Tensor], references: Sequence[Tensor]) -> Tensor:
     """Return the Chamfer distances ×10³ (samples, references) of clouds, each in its own box from -1 to 1."""
     a, b = ([fit(cloud)[0] for cloud in clouds] for clouds in (samples, references))
-    return SCALE * torch.tensor([[chamfer(x, y) for y in b] for x in a])
+    return SCALE * torch.stack([torch.stack([both_ways(x, y) for y in b]) for x in a]).cpu()
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def picture(bench: Bench, file: Path, side: int = 112) -> None:
     rows = {}
     for points in (256, 1024, 4096):
         made = bench.sample(points, 1, proportional=True)
-        sides = [from_side(row[0], 30.0, side).permute(2, 0, 1).float() / 127.5 - 1 for row in made]
+        sides = [from_side(row[0].cpu(), 30.0, side).permute(2, 0, 1).float() / 127.5 - 1 for row in made]
         rows[f"{points} points"] = torch.stack(sides)
     write_grid(file, rows, len(LABELS))
 
@@ -67,6 +67,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--steps", type=int, default=10)
     add("--guidance", type=float, default=1.5)
     add("--judge-steps", type=int, default=1500)
+    add("--device", default="cpu", help="cuda: networks and distances on a GPU; the cost stays a processor's")
     add("--dtype", choices=("float32", "bfloat16"), default="float32")
     add("--sections", nargs="*", choices=tuple(SECTIONS), help="default: all, real with --furniture")
     add("--picture", action=argparse.BooleanOptionalAction, default=True, help="draw docs/pictures/points.webp anew")

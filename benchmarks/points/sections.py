@@ -1,12 +1,15 @@
 """What is measured of models of points, a table each."""
 
 import argparse
+import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +31,8 @@ Clouds = list[list[Tensor]]
 """Clouds (N, 3), a list of them for every label."""
 
 TRAINED = 256
+TOGETHER = 2**17
+"""Points of all clouds that a GPU samples at once; a processor makes one cloud after the other."""
 
 
 class Bench:
@@ -35,41 +40,51 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace):
         self.options = options
-        self.model = load_model(options.model, dtype=getattr(torch, options.dtype), family="points").eval()
+        self.device = torch.device(options.device)
+        self.model = self.network(options.model, getattr(torch, options.dtype))
         self.sampling = Sampling(options.steps, "uniform", cfg=options.guidance)
         self.held, self.seen = load(options.cache, "held-out"), load(options.cache, "train")
         self.judge: Judge = train(load(options.cache, "judge"), options.judge_steps)
 
+    def network(self, file: Path, dtype: torch.dtype = torch.float32) -> PointNextDiT:
+        """Return the network of a file."""
+        return load_model(file, dtype=dtype, device=self.device, family="points").eval()
+
+    def loaded(self, rows: Iterable[np.ndarray]) -> list[Tensor]:
+        """Return clouds (N, 3) on the device."""
+        return [torch.from_numpy(row.astype("float32")).to(self.device) for row in rows]
+
     def references(self, points: int, count: int) -> Clouds:
         """Return held-out shapes of every label."""
-        return [[torch.from_numpy(row[:points].astype("float32")) for row in shapes[:count]] for shapes in self.held]
+        return [self.loaded(shapes[:count, :points]) for shapes in self.held]
 
     def training_shapes(self, points: int, count: int) -> Clouds:
         """Return as many training shapes of every label: the floor."""
         if points > self.seen.shape[2]:
-            return [[torch.from_numpy(cloud(label, f"train {n}", points)) for n in range(count)] for label in LABELS]
-        return [[torch.from_numpy(row[:points].astype("float32")) for row in shapes[:count]] for shapes in self.seen]
+            return [self.loaded(cloud(label, f"train {n}", points) for n in range(count)) for label in LABELS]
+        return [self.loaded(shapes[:count, :points]) for shapes in self.seen]
 
     @torch.inference_mode()
     def sample(self, points: int, count: int, model: PointNextDiT | None = None, **options: Any) -> Clouds:
         """Return samples of every label; `options` are those of `sample_points`, and of the sampling."""
         model = model or self.model
         sampling = replace(self.sampling, **{key: options.pop(key) for key in ("steps", "cfg") if key in options})
-        made = []
+        made, together = [], 1 if self.device.type == "cpu" else max(1, TOGETHER // points)
         for label in range(len(LABELS)):
             generator = torch.Generator().manual_seed(label)
-            x = torch.randn(count, 3, points, generator=generator)
+            x = torch.randn(count, 3, points, generator=generator).to(self.device)
             none = torch.zeros(1, 1, len(LABELS)).to(model.point_embedder.linear.weight)
             chosen = none.clone()
             chosen[..., label] = 1
-            rows = [sample_points(model, one[None], chosen, None, sampling, none=(none, None), **options) for one in x]
-            made.append([row[0].T.float() for row in rows])
+            told = {"none": (none, None), **options}
+            rows = [sample_points(model, some, chosen, None, sampling, **told) for some in x.split(together)]
+            made.append([cloud.T.float() for row in rows for cloud in row])
         return made
 
     def variant(self, model: PointNextDiT, scaling: str, scale: float) -> PointNextDiT:
         """Return a network with the same weights whose features are scaled in another way."""
         config: PointConfig = replace(model.config, scaling=scaling, scale=scale)
-        made = PointNextDiT(config, dtype=model.point_embedder.linear.weight.dtype)
+        made = PointNextDiT(config, dtype=model.point_embedder.linear.weight.dtype, device=self.device)
         made.load_state_dict(model.state_dict())
         return made.eval()
 
@@ -87,7 +102,7 @@ def match(samples: Clouds, references: Clouds) -> Matching:
 def upsampled(coarse: Clouds, points: int) -> Clouds:
     """Return coarse clouds with points between near neighbours added: what needs no network."""
     generator = torch.Generator().manual_seed(0)
-    return [[densified(cloud, points, generator) for cloud in row] for row in coarse]
+    return [[densified(cloud.cpu(), points, generator).to(cloud.device) for cloud in row] for row in coarse]
 
 
 def even(clouds: Clouds, points: int) -> Clouds:
@@ -126,7 +141,7 @@ def ways_of(bench: Bench, points: int, count: int, coarse: Clouds) -> dict[str, 
     if points > bench.options.most_forms:
         return ways
     if bench.options.plain:
-        plain = load_model(bench.options.plain, dtype=torch.float32, family="points").eval()
+        plain = bench.network(bench.options.plain)
         times = (points / TRAINED) ** 0.5
         forms = {
             "plain": "no time scaling",
@@ -200,7 +215,7 @@ def real(bench: Bench) -> list[Row]:
     from .furniture import NAMES, furniture
 
     points, count, rows = 1024, bench.options.samples, []
-    found = furniture(bench.options.furniture, points, bench.options.references)
+    found = furniture(bench.options.furniture, points, bench.options.references, bench.device)
     made, seen = bench.sample(points, count, proportional=True), bench.training_shapes(points, count)
     for name in NAMES:
         label, true = LABELS.index(name), found[name]
@@ -220,8 +235,8 @@ def real(bench: Bench) -> list[Row]:
 def texts(bench: Bench) -> list[Row]:
     """Judge what the model of text makes of a name of each label in every language."""
     options, points = bench.options, 512
-    model = load_model(options.text_model, dtype=torch.float32, family="points").eval()
-    encoder = load_text_encoder(options.text_encoder, dtype=torch.float32)
+    model = bench.network(options.text_model)
+    encoder = load_text_encoder(options.text_encoder, dtype=torch.float32, device=bench.device)
     none = encoder([""])
     hits: dict[str, list[bool]] = {}
     for language in WORDS:
@@ -250,14 +265,15 @@ def operations(config: PointConfig, points: int) -> float:
 @torch.inference_mode()
 def cost(bench: Bench) -> list[Row]:
     """Time one evaluation of the network at several numbers of points, in the processor's own seconds on one thread."""
-    rows, chosen = [], torch.zeros(1, 1, len(LABELS)).to(bench.model.point_embedder.linear.weight)
+    model = copy.deepcopy(bench.model).cpu()
+    rows, chosen = [], torch.zeros(1, 1, len(LABELS)).to(model.point_embedder.linear.weight)
     for points in (256, 1024, 2048, 4096, 8192, 16384):
         x, spent = torch.randn(1, 3, points), []
         for _ in range(1 if points > 8192 else 3):
             began = time.process_time()
-            bench.model(x, torch.full((1,), 0.5), chosen, proportional=True)
+            model(x, torch.full((1,), 0.5), chosen, proportional=True)
             spent.append(time.process_time() - began)
-        flops = operations(bench.model.config, points)
+        flops = operations(model.config, points)
         rows.append(
             {"points": points, "seconds": min(spent), "GFLOP": flops / 1e9, "GFLOP/s": flops / 1e9 / min(spent)}
         )

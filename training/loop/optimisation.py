@@ -51,7 +51,15 @@ class MovingAverage:
     @torch.no_grad()
     def update(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
         """Move towards named parameters by 1 − min(decay, (1 + n) / (10 + n)) at update n."""
+        self.move(parameters, self.counted())
+
+    def counted(self) -> float:
+        """Count an update, and return which part of the way it goes."""
         self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        return 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
+
+    @torch.no_grad()
+    def move(self, parameters: Iterable[tuple[str, Tensor]], part: float | Tensor) -> None:
+        """Move towards named parameters by a part of the way."""
         for name, p in parameters:
-            self.values[name].lerp_(p.detach(), 1 - decay)
+            self.values[name].lerp_(p.detach(), part)

@@ -13,15 +13,16 @@ class CachedTexts:
 
     def __init__(self, encoder: TextEncoder, device: torch.device):
         self.encoder, self.device = encoder, device
-        self.known: dict[str, tuple[Tensor, Tensor]] = {}
+        self.known: dict[str, list[Tensor]] = {}
 
     def __call__(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Return features (B, L, D) and mask (B, L), as `encode` does."""
-        for prompt in prompts:
-            if prompt not in self.known:
-                text, text_mask = encode(self.encoder, [prompt], self.device)
-                self.known[prompt] = text[0], text_mask[0]
+        new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self.known))
+        if new:
+            self.known |= {prompt: row for prompt, *row in zip(new, *encode(self.encoder, new, self.device), strict=True)}
         found = [self.known[prompt] for prompt in prompts]
         longest = max(len(mask) for _, mask in found)
-        features = [F.pad(x, (0, 0, 0, longest - len(x))) for x, _ in found]
-        return torch.stack(features), torch.stack([F.pad(mask, (0, longest - len(mask))) for _, mask in found])
+        whole = all(len(mask) == longest for _, mask in found)  # to pad by nothing takes as long as to pad
+        features = [x if whole else F.pad(x, (0, 0, 0, longest - len(x))) for x, _ in found]
+        masks = [mask if whole else F.pad(mask, (0, longest - len(mask))) for _, mask in found]
+        return torch.stack(features), torch.stack(masks)

@@ -122,11 +122,18 @@ def run_stage(parse: Callable[[], argparse.Namespace], make_trainer: Callable[[a
     train(make_trainer(options), options.run, options.out)
 
 
-def start(model: Model, task: Task, batches: Batches, options: argparse.Namespace, kind: type[Run] = Run) -> Trainer:
+def start(
+    model: Model,
+    task: Any,
+    batches: Batches,
+    options: argparse.Namespace,
+    kind: type[Run] = Run,
+    trains: "type[Trainer]" = Trainer,
+) -> Trainer:
     """Return the trainer of a model on the options' device, resumed where the folder --run has a state."""
     model = model.to(options.device).train()
     run = kind(model, optimizers(model, options.rate, options.muon, options.decay), options.average)
-    trainer = Trainer(run, task, batches, Warmup(options.warmup, options.cooldown), options)
+    trainer = trains(run, task, batches, Warmup(options.warmup, options.cooldown), options)
     options.run.mkdir(parents=True, exist_ok=True)
     if (options.run / "state.pt").is_file():
         run.resume(options.run / "state.pt")

@@ -4,6 +4,8 @@ Downloads nothing; every run makes the same.
 """
 
 import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,12 @@ from tqdm import tqdm
 from ..emoji.prepare import default_cache
 from .shapes import LABELS, cloud
 
-SETS = {"train": (500, 4096), "held-out": (64, 8192), "judge": (160, 1024)}
+SETS = {"train": (1500, 4096), "held-out": (64, 8192), "judge": (160, 1024)}
 """What is written: shapes of each label and points of each. No two sets share a shape."""
+
+
+TOGETHER = 20
+"""Shapes that a process makes without stopping."""
 
 
 def file_of(cache: Path, name: str) -> Path:
@@ -21,13 +27,19 @@ def file_of(cache: Path, name: str) -> Path:
     return cache / "points" / f"{name}.npy"
 
 
-def clouds(name: str, shapes: int, points: int) -> np.ndarray:
-    """Return clouds (labels, shapes, points, 3), float16, of a set."""
-    rows = [
-        [cloud(label, f"{name} {n}", points).astype(np.float16) for n in range(shapes)]
-        for label in tqdm(LABELS, desc=name)
-    ]
-    return np.stack([np.stack(row) for row in rows])
+def row(job: tuple[str, int, str, int]) -> np.ndarray:
+    """Return a set's clouds (shapes, points, 3), float16, of some shapes of a label: the label, from which on, …"""
+    label, first, name, points = job
+    return np.stack([cloud(label, f"{name} {n}", points).astype(np.float16) for n in range(first, first + TOGETHER)])
+
+
+def clouds(name: str, shapes: int, points: int, workers: int = 1) -> np.ndarray:
+    """Return clouds (labels, shapes, points, 3), float16, of a set, made by some processes."""
+    jobs = [(label, first, name, points) for label in LABELS for first in range(0, shapes, TOGETHER)]
+    with ProcessPoolExecutor(workers) as pool:
+        rows = list(tqdm(pool.map(row, jobs), total=len(jobs), desc=name))
+    parts = len(jobs) // len(LABELS)
+    return np.stack([np.concatenate(rows[n : n + parts])[:shapes] for n in range(0, len(jobs), parts)])
 
 
 def load(cache: Path, name: str) -> np.ndarray:
@@ -43,10 +55,12 @@ def load(cache: Path, name: str) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=default_cache(), help="folder to write to")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="processes")
+    parser.add_argument("--shapes", type=int, default=SETS["train"][0], help="of each label to train on")
     options = parser.parse_args()
-    for name, (shapes, points) in SETS.items():
+    for name, (shapes, points) in {**SETS, "train": (options.shapes, SETS["train"][1])}.items():
         file_of(options.cache, name).parent.mkdir(parents=True, exist_ok=True)
-        np.save(file_of(options.cache, name), clouds(name, shapes, points))
+        np.save(file_of(options.cache, name), clouds(name, shapes, points, options.workers))
 
 
 if __name__ == "__main__":
