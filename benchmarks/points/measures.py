@@ -6,25 +6,36 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...nextdit.clouds.shape import fit, nearest
+from ...nextdit.clouds.shape import fit
 
 SCALE = 1000  # what distances are given in
+BLOCK = 2**21, 2**28
+"""Distances computed at once: on a processor what its cache holds, on a GPU what its memory does."""
 
 
 def chamfer(a: Tensor, b: Tensor) -> float:
     """Return the Chamfer distance of clouds (N, 3) and (M, 3): mean squared distances to the nearest, both ways."""
-    return float(both_ways(a, b))
+    return float(chamfers(a, b[None]))
 
 
-def both_ways(a: Tensor, b: Tensor) -> Tensor:
-    """Return `chamfer` as a tensor on the clouds' device, for which a GPU need not be waited for."""
-    return nearest(a, b)[0].mean() + nearest(b, a)[0].mean()
+def chamfers(cloud: Tensor, others: Tensor) -> Tensor:
+    """Return the Chamfer distances (R,) of a cloud (N, 3) and others (R, M, 3), on their device."""
+    rows = max(1, BLOCK[cloud.device.type == "cuda"] // others[..., 0].numel())
+    there, back = [], others.new_full(others.shape[:2], torch.inf)
+    for some in cloud.split(rows):
+        found = torch.cdist(some, others)
+        there.append(found.amin(2))
+        back = torch.minimum(back, found.amin(1))
+    return torch.cat(there, 1).square().mean(1) + back.square().mean(1)
 
 
 def distances(samples: Sequence[Tensor], references: Sequence[Tensor]) -> Tensor:
-    """Return the Chamfer distances ×10³ (samples, references) of clouds, each in its own box from -1 to 1."""
-    a, b = ([fit(cloud)[0] for cloud in clouds] for clouds in (samples, references))
-    return SCALE * torch.stack([torch.stack([both_ways(x, y) for y in b]) for x in a]).cpu()
+    """Return the Chamfer distances ×10³ (samples, references) of clouds, each in its own box from -1 to 1.
+
+    The references have the same number of points.
+    """
+    others = torch.stack([fit(cloud)[0] for cloud in references])
+    return SCALE * torch.stack([chamfers(fit(cloud)[0], others) for cloud in samples]).cpu()
 
 
 @dataclass(frozen=True)
