@@ -59,6 +59,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--text-encoder", type=Path, default=TEXT_ENCODER)
     add("--furniture", type=Path, help="unpacked sweethome3d-furniture, for the section real")
     add("--plain", type=Path, help="checkpoint trained alike with --scaling plain, to compare with")
+    add("--tuned", type=Path, help="checkpoint that was fine-tuned with more points, to compare with")
     add("--points", type=int, nargs="*", default=[256, 1024, 2048, 8192])
     add("--most-forms", type=int, default=2048, help="points up to which other forms and thinning are measured")
     add("--samples", type=int, default=8, help="of each label, up to 2048 points")

@@ -138,6 +138,10 @@ def ways_of(bench: Bench, points: int, count: int, coarse: Clouds) -> dict[str, 
         return ways
     ways["network, plain attention"] = lambda: bench.sample(points, count)
     ways[f"{TRAINED} points, neighbours between"] = lambda: upsampled([row[:count] for row in coarse], points)
+    if bench.options.tuned:
+        tuned = bench.network(bench.options.tuned)
+        name = f"fine-tuned with {tuned.config.train_points} points"
+        ways[name] = partial(bench.sample, points, count, tuned, proportional=True)
     if points > bench.options.most_forms:
         return ways
     if bench.options.plain:
@@ -240,13 +244,11 @@ def texts(bench: Bench) -> list[Row]:
     none = encoder([""])
     hits: dict[str, list[bool]] = {}
     for language in WORDS:
-        for label in range(len(LABELS)):
-            text, mask = encoder([names(label, language)[0]])
-            x = torch.randn(1, 3, points, generator=torch.Generator().manual_seed(label))
-            made = sample_points(model, x, text, mask, bench.sampling, none=none, proportional=True)
-            hits.setdefault("English" if language == "en" else "the 18 others", []).append(
-                bool(judged(bench.judge, [made[0].T])[0] == label)
-            )
+        text, mask = encoder([names(label, language)[0] for label in range(len(LABELS))])
+        noise = [torch.randn(3, points, generator=torch.Generator().manual_seed(n)) for n in range(len(LABELS))]
+        made = sample_points(model, torch.stack(noise), text, mask, bench.sampling, none=none, proportional=True)
+        seen = judged(bench.judge, [cloud.T for cloud in made]) == torch.arange(len(LABELS))
+        hits.setdefault("English" if language == "en" else "the 18 others", []).extend(seen.tolist())
     everything = [hit for row in hits.values() for hit in row]
     return [
         {"language": name, "prompts": len(row), "right class": rate(torch.tensor(row))}

@@ -85,7 +85,7 @@ def test_a_model_learns_is_saved_and_goes_on(cache, text_encoder_folder, tmp_pat
     losses = train(points.make_trainer(options), tmp_path / "run", tmp_path / "model.safetensors")
     assert len(losses) == 12 and np.mean(losses[-4:]) < np.mean(losses[:4])
     model = load_model(tmp_path / "model.safetensors")
-    assert model.config.labels == (() if text else LABELS) and model.config.train_points == 256
+    assert model.config.labels == (() if text else LABELS) and model.config.train_points == 16
     assert list((tmp_path / "run").glob("samples-*.png"))
     assert points.make_trainer(options).run.step == 12
 

@@ -82,7 +82,7 @@ class PointTask:
         labels = torch.arange(len(LABELS))
         text, mask = self.told(model, PointBatch(torch.empty(0), labels, [f"a {label}" for label in LABELS]))
         x = torch.randn(len(LABELS), 3, self.options.points, generator=torch.Generator().manual_seed(0))
-        drawn = sample_points(model, x, text, mask, Sampling(10, "uniform", cfg=1.0))
+        drawn = sample_points(model, x, text, mask, Sampling(10, "uniform", cfg=1.0)).cpu()
         row = torch.cat([from_side(cloud.T, 30.0) for cloud in drawn], dim=1)
         Image.fromarray(row.numpy()).save(file)
 
@@ -100,7 +100,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def make_model(options: argparse.Namespace, text_dim: int) -> PointNextDiT:
     """Return the network to train: untrained, or with all weights of --model that fit."""
-    config = replace(demo_config(text_dim), scaling=options.scaling)
+    config = replace(demo_config(text_dim), scaling=options.scaling, train_points=options.points)
     model = initialise(PointNextDiT(config))
     if options.model:
         weights = load_model(options.model, dtype=torch.float32, family="points").state_dict()
