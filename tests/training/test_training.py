@@ -6,7 +6,7 @@ from lumina_next.nextdit import NextDiT, load_model
 from lumina_next.nextdit.text import load_text_encoder
 from lumina_next.training.data.text.tokenizer import train_tokenizer
 from lumina_next.training.loop.flow import draw_times, flow_loss
-from lumina_next.training.loop.optimisation import MovingAverage, Warmup, optimizers
+from lumina_next.training.loop.optimisation import MovingAverage, Warmup, optimizers, step_partly
 from lumina_next.training.loop.trainer import train
 from lumina_next.training.tasks import image, text_encoder
 
@@ -119,6 +119,33 @@ def test_muon_takes_the_layers_matrices_only(monkeypatch):
     monkeypatch.delattr(torch.optim, "Muon")
     with pytest.raises(RuntimeError, match="Muon needs PyTorch 2.9"):
         optimizers(model, 1e-3, muon=3e-3)
+
+
+def test_part_of_a_whole_step_is_a_step_at_part_of_the_rate():
+    def model():
+        made = torch.nn.ModuleDict(
+            {"layers": torch.nn.ModuleList([torch.nn.Linear(6, 6)]), "last": torch.nn.Linear(6, 2)}
+        )
+        for n, p in enumerate(made.parameters()):
+            torch.nn.init.normal_(p, generator=torch.Generator().manual_seed(n))
+        return made, optimizers(made, 0.1, muon=0.1 if hasattr(torch.optim, "Muon") else 0.0, decay=0.1)
+
+    def backward(made, seed):
+        x = torch.randn(5, 6, generator=torch.Generator().manual_seed(seed))
+        made["last"](made["layers"][0](x)).square().sum().backward()
+
+    (one, ones), (other, others) = model(), model()
+    for seed, part in enumerate((1.0, 0.3, 0.0)):
+        backward(one, seed)
+        step_partly(ones, list(one.parameters()), torch.tensor(part))
+        backward(other, seed)
+        for optimizer in others:
+            for group in optimizer.param_groups:
+                group["lr"] = 0.1 * part
+            optimizer.step()
+            optimizer.zero_grad()
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_the_tokenizer_has_every_script_and_no_byte_token_can_be_typed():

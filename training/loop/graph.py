@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .optimisation import Warmup
+from .optimisation import Warmup, step_partly
 from .state import Run
 from .trainer import Batches, Task, Trainer
 
@@ -25,14 +25,12 @@ class GraphTask(Task, Protocol):
 class GraphTrainer(Trainer):
     """A Trainer on a CUDA device that records loss, gradients and update once, and then replays them.
 
-    Optimizers always take a step at their whole rate, of which the schedule's part is kept: both are linear in it.
+    A graph cannot see the schedule's rate: optimizers step at their whole one, and part of the way is kept.
     """
 
     WARM = 3  # steps before recording: they allocate the optimizers' states
 
-    def __init__(
-        self, run: Run, task: GraphTask, batches: Batches, schedule: Warmup, options: argparse.Namespace
-    ):
+    def __init__(self, run: Run, task: GraphTask, batches: Batches, schedule: Warmup, options: argparse.Namespace):
         super().__init__(run, task, batches, schedule, options)
         if self.device.type != "cuda":
             raise ValueError(f"graphs are recorded on CUDA devices, this is {self.device}: leave out --graph")
@@ -80,13 +78,6 @@ class GraphTrainer(Trainer):
             loss = self.task.loss_of(self.run.model, inputs, self.generator)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        with torch.no_grad():
-            before = [p.detach().clone() for p in parameters]
-            for optimizer in self.run.optimizers:
-                optimizer.step()
-                optimizer.zero_grad()
-            torch._foreach_sub_(parameters, before)
-            torch._foreach_mul_(parameters, self.factor)
-            torch._foreach_add_(parameters, before)
+        step_partly(self.run.optimizers, parameters, self.factor)
         self.run.average.move(self.run.model.named_parameters(), self.moved)
         return loss.detach()

@@ -41,6 +41,18 @@ def optimizers(model: nn.Module, rate: float, muon: float = 0.0, decay: float = 
     return made
 
 
+@torch.no_grad()
+def step_partly(optimizers: Iterable[torch.optim.Optimizer], parameters: list[nn.Parameter], part: Tensor) -> None:
+    """Let optimizers step, and keep a part () of the way: what AdamW and Muon do at that part of their rates."""
+    before = [p.detach().clone() for p in parameters]
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    torch._foreach_sub_(parameters, before)
+    torch._foreach_mul_(parameters, part)
+    torch._foreach_add_(parameters, before)
+
+
 class MovingAverage:
     """Exponential moving average of a model's parameters, float32, faster at the start."""
 

@@ -19,7 +19,9 @@ class CachedTexts:
         """Return features (B, L, D) and mask (B, L), as `encode` does."""
         new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self.known))
         if new:
-            self.known |= {prompt: row for prompt, *row in zip(new, *encode(self.encoder, new, self.device), strict=True)}
+            self.known |= {
+                prompt: row for prompt, *row in zip(new, *encode(self.encoder, new, self.device), strict=True)
+            }
         found = [self.known[prompt] for prompt in prompts]
         longest = max(len(mask) for _, mask in found)
         whole = all(len(mask) == longest for _, mask in found)  # to pad by nothing takes as long as to pad
