@@ -9,10 +9,12 @@ import torch
 pytest.importorskip("trimesh")  # tests/training/conftest.py says loudly what is missing
 
 from lumina_next.nextdit import load_model
+from lumina_next.nextdit.text import load_text_encoder
 from lumina_next.training.data.emoji.concepts import LANGUAGES
 from lumina_next.training.data.points import captions, prepare
 from lumina_next.training.data.points.batches import PointBatches
 from lumina_next.training.data.points.shapes import BUILDERS, LABELS, cloud, on_surface
+from lumina_next.training.loop.text import CachedTexts
 from lumina_next.training.loop.trainer import train
 from lumina_next.training.tasks import points
 
@@ -112,6 +114,39 @@ def test_a_model_of_text_begins_with_what_a_model_of_labels_has(cache, text_enco
     ).run.model
     assert torch.equal(second.point_embedder.linear.weight, first.point_embedder.linear.weight)
     assert (first.config.labels, second.config.labels) == (LABELS, ())
+
+
+def test_sets_hold_the_shapes_of_their_seeds():
+    made = prepare.clouds("train", 2, 16)
+    assert made.shape == (len(LABELS), 2, 16, 3) and made.dtype == np.float16
+    assert np.array_equal(made[3, 1], cloud(LABELS[3], "train 1", 16).astype(np.float16))
+
+
+def test_captions_of_a_batch_have_the_features_that_they_have_alone(text_encoder_folder):
+    encoder = load_text_encoder(text_encoder_folder, dtype=torch.float32)
+    together = CachedTexts(encoder, torch.device("cpu"))(["a chair", "", "a chair", "ein blauer Becher"])
+    for n, prompt in enumerate(("a chair", "", "a chair", "ein blauer Becher")):
+        alone = CachedTexts(encoder, torch.device("cpu"))([prompt])
+        counts = alone[1][0]
+        assert torch.equal(together[1][n], counts)
+        torch.testing.assert_close(together[0][n][counts], alone[0][0][counts], atol=1e-4, rtol=1e-4)
+
+
+def test_graphs_are_refused_where_there_are_none(cache, tmp_path):
+    given = [
+        "--cache",
+        str(cache),
+        "--run",
+        str(tmp_path),
+        "--points",
+        "16",
+        "--no-compile",
+        "--device",
+        "cpu",
+        "--graph",
+    ]
+    with pytest.raises(ValueError, match="leave out --graph"):
+        points.make_trainer(points.parse(given))
 
 
 def test_missing_data_say_how_they_are_made(tmp_path):

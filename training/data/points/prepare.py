@@ -19,7 +19,7 @@ SETS = {"train": (1500, 4096), "held-out": (64, 8192), "judge": (160, 1024)}
 
 
 TOGETHER = 20
-"""Shapes that a process makes without stopping."""
+"""Shapes that a process is given at once."""
 
 
 def file_of(cache: Path, name: str) -> Path:
@@ -27,19 +27,17 @@ def file_of(cache: Path, name: str) -> Path:
     return cache / "points" / f"{name}.npy"
 
 
-def row(job: tuple[str, int, str, int]) -> np.ndarray:
-    """Return a set's clouds (shapes, points, 3), float16, of some shapes of a label: the label, from which on, …"""
-    label, first, name, points = job
-    return np.stack([cloud(label, f"{name} {n}", points).astype(np.float16) for n in range(first, first + TOGETHER)])
+def one(label: str, seed: str, points: int) -> np.ndarray:
+    """Return a cloud (points, 3), float16, of a set."""
+    return cloud(label, seed, points).astype(np.float16)
 
 
 def clouds(name: str, shapes: int, points: int, workers: int = 1) -> np.ndarray:
     """Return clouds (labels, shapes, points, 3), float16, of a set, made by some processes."""
-    jobs = [(label, first, name, points) for label in LABELS for first in range(0, shapes, TOGETHER)]
+    jobs = [(label, f"{name} {n}", points) for label in LABELS for n in range(shapes)]
     with ProcessPoolExecutor(workers) as pool:
-        rows = list(tqdm(pool.map(row, jobs), total=len(jobs), desc=name))
-    parts = len(jobs) // len(LABELS)
-    return np.stack([np.concatenate(rows[n : n + parts])[:shapes] for n in range(0, len(jobs), parts)])
+        rows = list(tqdm(pool.map(one, *zip(*jobs, strict=True), chunksize=TOGETHER), total=len(jobs), desc=name))
+    return np.stack(rows).reshape(len(LABELS), shapes, points, 3)
 
 
 def load(cache: Path, name: str) -> np.ndarray:
