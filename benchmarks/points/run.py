@@ -26,12 +26,13 @@ from ..shared.report import (
     write_grid,
     write_results,
 )
-from .sections import Bench, Row, cost, density, few_steps, real, shapes, texts
+from .sections import Bench, Row, cost, density, equal, few_steps, real, shapes, texts
 
 SHOWN = ("points made by", "points", "MMD ×10³", "÷ floor", "right class", "unevenness")
 
 SECTIONS: dict[str, tuple[str, Callable[[Bench], list[Row]]]] = {
     "shapes": ("Against held-out shapes", shapes),
+    "equal": ("As many samples as held-out shapes", equal),
     "density": ("Density", density),
     "steps": ("Few steps", few_steps),
     "texts": ("From text", texts),

@@ -112,24 +112,34 @@ def even(clouds: Clouds, points: int) -> Clouds:
 
 def shapes(bench: Bench) -> list[Row]:
     """Compare samples with held-out shapes at several numbers of points, with the floor and the baselines."""
-    rows: list[Row] = []
-    coarse = bench.sample(TRAINED, bench.options.samples)
-    for points in bench.options.points:
-        count = bench.options.samples if points <= 2048 else min(bench.options.samples, bench.options.fewer)
-        references = bench.references(points, bench.options.references)
-        ways = ways_of(bench, points, count, coarse)
-        floor = match(bench.training_shapes(points, count), references)
-        ours: Matching | None = None
-        rows.append(shape_row("training shapes (floor)", points, floor, floor, None, None))
-        for name, make in ways.items():
-            made = make()
-            found = match(made, references)
-            ours = ours or found
-            rows.append(shape_row(name, points, found, floor, None if found is ours else ours, bench.right(made)))
+    options = bench.options
+    rows = []
+    for points in options.points:
+        count = options.samples if points <= 2048 else min(options.samples, options.fewer)
+        rows += compared(bench, points, count, options.references)
     return rows
 
 
-def ways_of(bench: Bench, points: int, count: int, coarse: Clouds) -> dict[str, Callable[[], Clouds]]:
+def equal(bench: Bench) -> list[Row]:
+    """Compare as many samples as there are held-out shapes, the convention of Luo & Hu 2021."""
+    count = bench.held.shape[1]
+    return compared(bench, max(p for p in bench.options.points if p <= 2048), count, count)
+
+
+def compared(bench: Bench, points: int, count: int, references: int) -> list[Row]:
+    """Compare `count` samples of every label with `references` held-out shapes."""
+    true = bench.references(points, references)
+    floor = match(bench.training_shapes(points, count), true)
+    rows, ours = [shape_row("training shapes (floor)", points, floor, floor, None, None)], None
+    for name, make in ways_of(bench, points, count).items():
+        made = make()
+        found = match(made, true)
+        ours = ours or found
+        rows.append(shape_row(name, points, found, floor, None if found is ours else ours, bench.right(made)))
+    return rows
+
+
+def ways_of(bench: Bench, points: int, count: int) -> dict[str, Callable[[], Clouds]]:
     """Return what is compared at a number of points, the default first."""
     ways: dict[str, Callable[[], Clouds]] = {
         "network, proportional attention": lambda: bench.sample(points, count, proportional=True)
@@ -137,7 +147,7 @@ def ways_of(bench: Bench, points: int, count: int, coarse: Clouds) -> dict[str, 
     if points <= TRAINED:
         return ways
     ways["network, plain attention"] = lambda: bench.sample(points, count)
-    ways[f"{TRAINED} points, neighbours between"] = lambda: upsampled([row[:count] for row in coarse], points)
+    ways[f"{TRAINED} points, neighbours between"] = lambda: upsampled(bench.sample(TRAINED, count), points)
     if bench.options.tuned:
         tuned = bench.network(bench.options.tuned)
         name = f"fine-tuned with {tuned.config.train_points} points"
