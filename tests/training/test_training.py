@@ -121,6 +121,32 @@ def test_muon_takes_the_layers_matrices_only(monkeypatch):
         optimizers(model, 1e-3, muon=3e-3)
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch has no Muon")
+def test_matrices_move_together_as_they_do_alone():
+    from lumina_next.training.loop.muon import BatchedMuon
+
+    def weights():
+        generator = torch.Generator().manual_seed(0)
+        return [
+            torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((8, 8), (12, 8), (8, 8), (4, 9))
+        ]
+
+    one, other = weights(), weights()
+    kept = {"lr": 0.1, "weight_decay": 0.1}
+    together = BatchedMuon(one, **kept)
+    alone = torch.optim.Muon(other, **kept, adjust_lr_fn="match_rms_adamw")
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(3):
+        for a, b in zip(one, other, strict=True):
+            a.grad = torch.randn(a.shape, generator=generator)
+            b.grad = a.grad.clone()
+        together.step()
+        alone.step()
+    for a, b, start in zip(one, other, weights(), strict=True):
+        moved = (b - start).detach().norm()
+        assert (a - b).detach().norm() < 0.02 * moved  # bfloat16 sums in another order
+
+
 def test_part_of_a_whole_step_is_a_step_at_part_of_the_rate():
     def model():
         made = torch.nn.ModuleDict(

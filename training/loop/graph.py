@@ -38,6 +38,9 @@ class GraphTrainer(Trainer):
             for group in optimizer.param_groups:
                 if "capturable" in group:
                     group["capturable"] = True
+        for module in run.model.modules():
+            if isinstance(module, torch.nn.RMSNorm):  # has a kernel of its own for one dtype only
+                module.register_forward_pre_hook(in_its_dtype)
         self.task: GraphTask = task
         self.graph: torch.cuda.CUDAGraph | None = None
         self.stream, self.warmed = torch.cuda.Stream(self.device), 0
@@ -81,3 +84,8 @@ class GraphTrainer(Trainer):
         step_partly(self.run.optimizers, parameters, self.factor)
         self.run.average.move(self.run.model.named_parameters(), self.moved)
         return loss.detach()
+
+
+def in_its_dtype(norm: torch.nn.RMSNorm, given: tuple[Tensor]) -> tuple[Tensor]:
+    """Return what a norm is given in the dtype of its weight."""
+    return (given[0].to(norm.weight.dtype),)

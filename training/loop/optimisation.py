@@ -37,7 +37,9 @@ def optimizers(model: nn.Module, rate: float, muon: float = 0.0, decay: float = 
     if matrices:
         if not hasattr(torch.optim, "Muon"):
             raise RuntimeError(f"Muon needs PyTorch 2.9 or later, this is {torch.__version__}: choose adamw")
-        made.append(torch.optim.Muon(matrices, lr=muon, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        from .muon import BatchedMuon
+
+        made.append(BatchedMuon(matrices, lr=muon, weight_decay=decay))
     return made
 
 
