@@ -9,6 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lumina_next.benchmarks.points.judge import judged, train
 from lumina_next.benchmarks.points.measures import SCALE, Matching, chamfer, distances, interval
+from lumina_next.benchmarks.shared.report import stored_results
+from lumina_next.nextdit import save_model
 from lumina_next.nextdit.models.points import PointNextDiT
 from lumina_next.tests.benchmarks.test_step import plain
 from lumina_next.tests.support.untrained_points import CONFIG
@@ -50,6 +52,34 @@ def test_the_judge_tells_boxes_from_rods_that_it_has_not_seen():
     judge = train(clouds(0), steps=60, batch=8)
     for label, row in enumerate(clouds(1)):
         assert (judged(judge, [torch.from_numpy(cloud).float() for cloud in row]) == label).all()
+
+
+def test_one_command_measures_and_a_second_one_adds(tmp_path, monkeypatch):
+    pytest.importorskip("trimesh")
+    from lumina_next.benchmarks.points import sections
+    from lumina_next.benchmarks.points.run import main
+    from lumina_next.training.data.points import prepare
+
+    (tmp_path / "points").mkdir()
+    for name in prepare.SETS:
+        rows = np.random.default_rng(len(name)).random((len(sections.LABELS), 2, 40, 3))
+        np.save(prepare.file_of(tmp_path, name), rows.astype(np.float16))
+    model = PointNextDiT(replace(CONFIG, labels=sections.LABELS)).eval()
+    save_model(model, tmp_path / "model.safetensors")
+    monkeypatch.setattr(sections, "TRAINED", 8)
+    given = ["--cache", tmp_path, "--model", tmp_path / "model.safetensors", "--results", tmp_path, "--name", "small"]
+    given += ["--tuned", tmp_path / "model.safetensors", "--plain", tmp_path / "model.safetensors", "--no-picture"]
+    given += ["--points", 16, "--samples", 2, "--references", 1, "--steps", 2, "--judge-steps", 1, "--sections"]
+    main([str(each) for each in [*given, "shapes"]])
+    main([str(each) for each in [*given, "equal", "density"]])
+    _, found = stored_results(tmp_path, "small", needed=True)
+    first, whole = found["Against held-out shapes"], found["As many samples as held-out shapes"]
+    assert [row["MMD ×10³"]["n"] for row in first + whole] == [8] * len(first) + [16] * len(whole)
+    by = {row["points made by"]: row for row in first}
+    assert {"fine-tuned with 16 points", "no time scaling, PI", "8 points, neighbours between"} < set(by)
+    ours, same = by["network, proportional attention"], by["fine-tuned with 16 points"]
+    assert ours["MMD ×10³"] == same["MMD ×10³"] and same["MMD − network's"]["value"] == 0
+    assert len(found["Density"]) == 4
 
 
 @pytest.mark.parametrize("points", (16, 100))
