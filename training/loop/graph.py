@@ -76,7 +76,7 @@ class GraphTrainer(Trainer):
 
     def update(self, inputs: Sequence[Tensor]) -> Tensor:
         """Do a step from tensors alone, and return its loss."""
-        parameters = list(self.run.model.parameters())
+        parameters: list[Tensor] = list(self.run.model.parameters())
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):  # a graph cannot share its cache
             loss = self.task.loss_of(self.run.model, inputs, self.generator)
         loss.backward()

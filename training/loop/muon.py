@@ -1,7 +1,7 @@
 """Muon for many small matrices (Jordan et al. 2024): those of a shape at once."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ class BatchedMuon(torch.optim.Muon):
         super().__init__(params, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for p in group["params"]:
@@ -27,17 +27,18 @@ class BatchedMuon(torch.optim.Muon):
             for same in shapes.values():
                 self.move(same, group)
 
-    def move(self, same: Sequence[Tensor], group: dict[str, Any]) -> None:
+    def move(self, same: list[Tensor], group: dict[str, Any]) -> None:
         """Update matrices (rows, columns) of one shape."""
         for p in same:
             if "momentum_buffer" not in self.state[p]:
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-        momenta, gradients = [self.state[p]["momentum_buffer"] for p in same], [p.grad for p in same]
+        momenta: list[Tensor] = [self.state[p]["momentum_buffer"] for p in same]
+        gradients: list[Tensor] = [p.grad for p in same if p.grad is not None]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         updates = torch.stack(gradients).lerp(torch.stack(momenta), group["momentum"])  # Nesterov's
         updates = orthogonal(updates, group["ns_coefficients"], group["ns_steps"], group["eps"]).to(same[0].dtype)
         torch._foreach_mul_(same, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(same, updates.unbind(), alpha=-group["lr"] * SHARE * max(same[0].shape) ** 0.5)
+        torch._foreach_add_(same, list(updates), alpha=-group["lr"] * SHARE * max(same[0].shape) ** 0.5)
 
 
 def orthogonal(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:

@@ -44,7 +44,7 @@ def optimizers(model: nn.Module, rate: float, muon: float = 0.0, decay: float = 
 
 
 @torch.no_grad()
-def step_partly(optimizers: Iterable[torch.optim.Optimizer], parameters: list[nn.Parameter], part: Tensor) -> None:
+def step_partly(optimizers: Iterable[torch.optim.Optimizer], parameters: list[Tensor], part: Tensor) -> None:
     """Let optimizers step, and keep a part () of the way: what AdamW and Muon do at that part of their rates."""
     before = [p.detach().clone() for p in parameters]
     for optimizer in optimizers:
