@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
 def how(bench: Bench) -> str:
     """Say how a section was measured."""
     options = bench.options
-    kept = ("samples", "fewer", "references", "steps", "guidance", "dtype")
+    kept = ("samples", "fewer", "references", "steps", "guidance", "dtype", "device")
     told = {"model": options.model.name} | {key: getattr(options, key) for key in kept}
     told["judge, right on held-out shapes:"] = f"{bench.right(bench.references(1024, 64))['value']:.1f} %"
     return settings_text(told)
