@@ -42,7 +42,7 @@ class PointsRequest:
     negative: str = ""
     count: int | None = None
     seeds: tuple[int, ...] = (0,)
-    sampling: Sampling = Sampling(10, "uniform", cfg=2.0)
+    sampling: Sampling = Sampling(5, "uniform", solver="midpoint", cfg=2.0)
     cloud: Tensor | None = None
     frame: Frame | None = None
     keep: bool = False

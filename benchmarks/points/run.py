@@ -69,7 +69,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--samples", type=int, default=8, help="of each label, up to 2048 points")
     add("--fewer", type=int, default=2, help="of each label above that, and where density is measured")
     add("--references", type=int, default=32, help="held-out shapes of each label")
-    add("--steps", type=int, default=10)
+    add("--steps", type=int, default=5)
+    add("--method", default="midpoint", help="solver: euler, midpoint (two evaluations a step), …")
     add("--guidance", type=float, default=1.5)
     add("--judge-steps", type=int, default=1500)
     add("--device", default="cpu", help="cuda: networks and distances on a GPU; the cost stays a processor's")
@@ -106,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
 def how(bench: Bench) -> str:
     """Say how a section was measured."""
     options = bench.options
-    kept = ("samples", "fewer", "references", "steps", "guidance", "dtype", "device")
+    kept = ("samples", "fewer", "references", "steps", "method", "guidance", "dtype", "device")
     told = {"model": options.model.name} | {key: getattr(options, key) for key in kept}
     told["judge, right on held-out shapes:"] = f"{bench.right(bench.references(1024, 64))['value']:.1f} %"
     return settings_text(told)

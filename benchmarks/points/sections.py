@@ -42,7 +42,7 @@ class Bench:
         self.options = options
         self.device = torch.device(options.device)
         self.model = self.network(options.model, getattr(torch, options.dtype))
-        self.sampling = Sampling(options.steps, "uniform", cfg=options.guidance)
+        self.sampling = Sampling(options.steps, "uniform", solver=options.method, cfg=options.guidance)
         self.held, self.seen = load(options.cache, "held-out"), load(options.cache, "train")
         self.judge: Judge = train(load(options.cache, "judge"), options.judge_steps)
 
@@ -68,7 +68,9 @@ class Bench:
     def sample(self, points: int, count: int, model: PointNextDiT | None = None, **options: Any) -> Clouds:
         """Return samples of every label; `options` are those of `sample_points`, and of the sampling."""
         model = model or self.model
-        sampling = replace(self.sampling, **{key: options.pop(key) for key in ("steps", "cfg") if key in options})
+        sampling = replace(
+            self.sampling, **{key: options.pop(key) for key in ("steps", "cfg", "solver") if key in options}
+        )
         made, together = [], 1 if self.device.type == "cpu" else max(1, TOGETHER // points)
         for label in range(len(LABELS)):
             generator = torch.Generator().manual_seed(label)
@@ -204,17 +206,18 @@ def density(bench: Bench) -> list[Row]:
 
 
 def few_steps(bench: Bench) -> list[Row]:
-    """Compare numbers of steps, with and without guidance."""
-    points = 1024
+    """Compare numbers of steps and solvers, with and without guidance."""
+    points, own = 1024, (bench.options.steps, bench.options.method)
     references = bench.references(points, bench.options.references)
     floor = match(bench.training_shapes(points, bench.options.samples), references)
+    ways = [(5, "euler"), (10, "euler"), (20, "euler"), (5, "midpoint"), (10, "midpoint")]
     rows = []
-    for steps, cfg in ((5, 1.0), (10, 1.0), (20, 1.0), (10, bench.options.guidance)):
-        made = bench.sample(points, bench.options.samples, steps=steps, cfg=cfg, proportional=True)
+    for (steps, method), cfg in [*((way, 1.0) for way in ways), (own, bench.options.guidance)]:
+        made = bench.sample(points, bench.options.samples, steps=steps, solver=method, cfg=cfg, proportional=True)
         found = match(made, references)
         rows.append(
             {
-                "steps": steps,
+                "sampled with": f"{steps} steps, {method}",
                 "guidance": cfg,
                 "MMD ×10³": interval(found.nearest),
                 "÷ floor": float(found.nearest.mean() / floor.nearest.mean()),
