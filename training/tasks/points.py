@@ -34,10 +34,16 @@ from ..loop.trainer import Trainer, parser, run_stage, start
 CENTRE = 0.5  # of training times on the logit scale: clouds are half as wide as the noise
 
 
-def demo_config(text_dim: int = 0) -> PointConfig:
-    """Return the demo's architecture: of text features of a width, or of labels."""
-    sizes = PointConfig(dim=128, n_layers=5, n_heads=4, n_kv_heads=4, text_dim=32, ffn_dim=288, time_dim=64)
-    return replace(sizes, text_dim=text_dim) if text_dim else replace(sizes, labels=LABELS)
+SIZES = {
+    "small": PointConfig(dim=96, n_layers=5, n_heads=3, n_kv_heads=3, text_dim=64, ffn_dim=256, time_dim=64),
+    "large": PointConfig(dim=128, n_layers=5, n_heads=4, n_kv_heads=4, text_dim=32, ffn_dim=288, time_dim=64),
+}
+"""Architectures: the demo's, and one of half as many weights again."""
+
+
+def demo_config(text_dim: int = 0, size: str = "small") -> PointConfig:
+    """Return an architecture of SIZES: of text features of a width, or of labels."""
+    return replace(SIZES[size], text_dim=text_dim) if text_dim else replace(SIZES[size], labels=LABELS)
 
 
 def shares(labels: Tensor, count: int) -> Tensor:
@@ -92,6 +98,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = stage.add_argument
     add("--model", type=Path, help="checkpoint to start from; of the other kind it gives what both have")
     add("--points", type=int, default=256, help="points of a cloud")
+    add("--size", choices=tuple(SIZES), default="small", help="of the network")
     add("--clouds", type=int, default=16, help="clouds of a batch")
     add("--graph", action="store_true", help="on CUDA: replay every step as one graph, three times as fast")
     add("--scaling", choices=tuple(METHODS), default=DEFAULT, help="how features scale with time")
@@ -100,7 +107,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def make_model(options: argparse.Namespace, text_dim: int) -> PointNextDiT:
     """Return the network to train: untrained, or with all weights of --model that fit."""
-    config = replace(demo_config(text_dim), scaling=options.scaling, train_points=options.points)
+    config = replace(demo_config(text_dim, options.size), scaling=options.scaling, train_points=options.points)
     model = initialise(PointNextDiT(config))
     if options.model:
         weights = load_model(options.model, dtype=torch.float32, family="points").state_dict()

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..emoji.prepare import default_cache
 from .shapes import LABELS, cloud
 
-SETS = {"train": (1000, 4096), "held-out": (64, 8192), "judge": (160, 1024)}
+SETS = {"train": (500, 4096), "held-out": (64, 8192), "judge": (160, 1024)}
 """What is written: shapes of each label and points of each. No two sets share a shape."""
 
 
