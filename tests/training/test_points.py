@@ -124,7 +124,7 @@ def test_sets_hold_the_shapes_of_their_seeds():
 
 def test_captions_of_a_batch_have_the_features_that_they_have_alone(text_encoder_folder):
     encoder = load_text_encoder(text_encoder_folder, dtype=torch.float32)
-    together = CachedTexts(encoder, torch.device("cpu"))(["a chair", "", "a chair", "ein blauer Becher"])
+    together = CachedTexts(encoder, torch.device("cpu"), together=True)(["a chair", "", "a chair", "ein blauer Becher"])
     for n, prompt in enumerate(("a chair", "", "a chair", "ein blauer Becher")):
         alone = CachedTexts(encoder, torch.device("cpu"))([prompt])
         counts = alone[1][0]

@@ -9,19 +9,21 @@ from .trainer import encode
 
 
 class CachedTexts:
-    """Features of prompts, each encoded once: captions are few and the text encoder is frozen."""
+    """Features of prompts, each encoded once: captions are few and the text encoder is frozen.
 
-    def __init__(self, encoder: TextEncoder, device: torch.device):
-        self.encoder, self.device = encoder, device
+    `together` encodes those of a batch at once, for GPUs; to rounding, features then depend on the others of the batch.
+    """
+
+    def __init__(self, encoder: TextEncoder, device: torch.device, together: bool = False):
+        self.encoder, self.device, self.together = encoder, device, together
         self.known: dict[str, list[Tensor]] = {}
 
     def __call__(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Return features (B, L, D) and mask (B, L), as `encode` does."""
         new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self.known))
-        if new:
-            self.known |= {
-                prompt: row for prompt, *row in zip(new, *encode(self.encoder, new, self.device), strict=True)
-            }
+        for some in [new] if self.together and new else [[prompt] for prompt in new]:
+            rows = zip(some, *encode(self.encoder, some, self.device), strict=True)
+            self.known |= {prompt: row for prompt, *row in rows}
         found = [self.known[prompt] for prompt in prompts]
         longest = max(len(mask) for _, mask in found)
         whole = all(len(mask) == longest for _, mask in found)  # to pad by nothing takes as long as to pad

@@ -122,7 +122,7 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
     texts = None
     if options.text_encoder:
         encoder = load_text_encoder(options.text_encoder, device=options.device, dtype=torch.float32)
-        texts = CachedTexts(encoder, torch.device(options.device))
+        texts = CachedTexts(encoder, torch.device(options.device), together=options.graph)
     model = make_model(options, 0 if texts is None else encoder.width)
     clouds = load(options.cache, "train")
     batches = PointBatches(clouds, options.points, options.clouds, options.seed, device=options.device)
