@@ -12,6 +12,7 @@ from lumina_next.training.data.emoji.concepts import LANGUAGES
 from lumina_next.training.data.sounds import captions, prepare, rendering, scenes, words
 from lumina_next.training.data.sounds.batches import BUCKETS, TRAIN_FRAMES, SoundBatches
 from lumina_next.training.data.sounds.captions import Captions
+from lumina_next.training.data.sounds.mixing import Score
 from lumina_next.training.data.sounds.sounds import SOUNDS
 from lumina_next.training.data.sounds.spectrogram import to_picture
 from lumina_next.training.loop.trainer import train
@@ -112,7 +113,8 @@ def test_batches_repeat_and_are_what_their_captions_say(cache):
 
 def test_sounds_stand_in_the_order_of_the_caption(cache):
     batches, order = SoundBatches(prepare.load(cache), 256), [3, 7]
-    loud = batches.spectrum(order, 256, Random(0)) > -2
+    scene = scenes.notes(order, [2] * len(SOUNDS), 256 / 62.5, Random(0))
+    loud = (batches.mixer(Score.of([scene], 256))[0] > -2).numpy()
     where = np.arange(256)
     assert where[loud[3]].max() < 128 + 20 and where[loud[7]].min() >= 128
     assert not loud[[n for n in range(80) if n not in order]].any()

@@ -20,9 +20,11 @@ from ...pipelines.sampling import Sampling
 from ..data.sounds.batches import TRAIN_FRAMES, SoundBatch, SoundBatches
 from ..data.sounds.prepare import MEL, load
 from ..data.sounds.spectrogram import to_picture
+from ..loop.ahead import Ahead
 from ..loop.attention import folded_attention
 from ..loop.flow import flow_loss, initialise
-from ..loop.trainer import Trainer, encode, parser, run_stage, start
+from ..loop.text import CachedTexts
+from ..loop.trainer import Trainer, parser, run_stage, start
 
 MIDDLE, SPREAD = -2.5, 1.5  # of log10 magnitudes, as the network sees them
 SHOWN = ("a dog bark", "church bells", "rain", "a violin", "a bass drum", "a dog bark, then church bells", "笛子", "")
@@ -52,17 +54,18 @@ class AudioTask:
 
     def __init__(self, encoder: TextEncoder, options: argparse.Namespace):
         self.encoder, self.options = encoder, options
+        self.texts = CachedTexts(encoder, torch.device(options.device))
 
     def loss(self, model: AudioDiT, batch: SoundBatch, generator: torch.Generator) -> Tensor:
         device = torch.device(self.options.device)
-        text, mask = encode(self.encoder, batch.prompts, device)
+        text, mask = self.texts(batch.prompts)
         call = Call(attend=folded_attention if device.type == "cpu" else default_attend)
-        seen = (batch.spectra - model.config.latent_shift) * model.config.scale_factor
+        seen = (batch.spectra.to(device) - model.config.latent_shift) * model.config.scale_factor
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             return model.velocity(x, t, text, mask, call)
 
-        return flow_loss(velocity, seen.to(device), generator, self.options.centre)
+        return flow_loss(velocity, seen, generator, self.options.centre)
 
     def about(self, model: AudioDiT) -> dict[str, str]:
         return {}
@@ -80,6 +83,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = stage.add_argument
     add("--model", type=Path, help="checkpoint to start from (default: an untrained one of the demo's size)")
     add("--frames", type=int, default=3072, help="frames a batch")
+    add("--workers", type=int, default=0, help="processes that plan batches ahead (0: none), for a fast device")
     add("--centre", type=float, default=-0.4, help="of training times on the logit scale")
     return stage.parse_args(arguments)
 
@@ -92,8 +96,9 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
         model = load_model(options.model, dtype=torch.float32, family="audio")
     else:
         model = initialise(AudioDiT(demo_config(encoder.width)))
-    batches = SoundBatches(load(options.cache), options.frames, options.seed)
-    return start(model, AudioTask(encoder, options), batches, options)
+    batches = SoundBatches(load(options.cache), options.frames, options.seed, device=options.device)
+    ready = Ahead(batches, options.workers) if options.workers else batches
+    return start(model, AudioTask(encoder, options), ready, options)
 
 
 def main() -> None:

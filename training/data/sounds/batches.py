@@ -4,13 +4,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .captions import Captions
-from .prepare import LOWEST, MEL, Recordings, from_bytes
-from .scenes import Note, envelope, notes
+from .mixing import Mixer, Score
+from .prepare import MEL, Recordings
+from .scenes import notes
 
 EMPTY = 0.1  # part of the captions that become the empty prompt, for classifier-free guidance
 
@@ -39,6 +39,14 @@ TRAIN_FRAMES = max(bucket.frames for bucket in BUCKETS)
 
 
 @dataclass(frozen=True)
+class SoundPlan:
+    """What a batch is to be: the notes of its clips, and a caption each."""
+
+    score: Score
+    prompts: list[str]
+
+
+@dataclass(frozen=True)
 class SoundBatch:
     """Mel spectra (B, bins, frames), log10, and a caption each."""
 
@@ -47,35 +55,38 @@ class SoundBatch:
 
 
 class SoundBatches:
-    """Draws batches of about `frames` frames together; batch n is the same in every run with the same seed."""
+    """Draws batches of about `frames` frames together; batch n is the same in every run with the same seed.
 
-    def __init__(self, data: Recordings, frames: int, seed: int = 0, buckets: Sequence[Bucket] = BUCKETS):
+    Spectra are made on `device`.
+    """
+
+    def __init__(
+        self,
+        data: Recordings,
+        frames: int,
+        seed: int = 0,
+        buckets: Sequence[Bucket] = BUCKETS,
+        device: torch.device | str = "cpu",
+    ):
         self.data, self.frames, self.seed, self.buckets = data, frames, seed, tuple(buckets)
-        self.powers = 100.0 ** from_bytes(np.arange(256))
-        self.captions = Captions()
+        self.mixer, self.captions = Mixer(data.spectra, device), Captions()
 
     def draw(self, step: int, spent: float) -> SoundBatch:
         """Return the batch of a step, `spent` (0 to 1) of the run being over."""
+        return self.finish(self.plan(step, spent))
+
+    def plan(self, step: int, spent: float) -> SoundPlan:
+        """Return what the batch of a step is to be."""
         chance = random.Random(f"{self.seed} {step}")
         open_now = [b for b in self.buckets if b.begins <= spent <= b.ends] or list(self.buckets)
         bucket = chance.choices(open_now, [b.share for b in open_now])[0]
-        spectra, prompts = [], []
+        scenes, prompts = [], []
         for _ in range(max(1, round(self.frames / bucket.frames))):
             order = self.captions.order(bucket.sounds, chance)
-            spectra.append(self.spectrum(order, bucket.frames, chance))
+            scenes.append(notes(order, self.data.counts, bucket.frames / MEL.frame_rate, chance))
             prompts.append("" if chance.random() < EMPTY else self.captions.draw(order, chance))
-        return SoundBatch(torch.from_numpy(np.stack(spectra)), prompts)
+        return SoundPlan(Score.of(scenes, bucket.frames), prompts)
 
-    def spectrum(self, order: Sequence[int], frames: int, chance: random.Random) -> np.ndarray:
-        """Return the spectrum (bins, frames) of sounds one after the other."""
-        return self.mixed(notes(order, self.data.counts, frames / MEL.frame_rate, chance), frames)
-
-    def mixed(self, scene: Sequence[Note], frames: int) -> np.ndarray:
-        """Return the spectrum (bins, frames) of notes: their powers add up, as those of unrelated sounds do."""
-        power = np.full((MEL.bins, frames), 100.0**LOWEST, np.float32)
-        for note in scene:
-            begin = round(note.begins * MEL.frame_rate)
-            played = self.powers[self.data.spectra[note.sound, note.recording]]
-            played = (played * envelope(note, MEL.frame_rate, played.shape[1]) ** 2)[:, : frames - begin]
-            power[:, begin : begin + played.shape[1]] += played
-        return 0.5 * np.log10(power)
+    def finish(self, plan: SoundPlan) -> SoundBatch:
+        """Return the batch of a plan."""
+        return SoundBatch(self.mixer(plan.score), plan.prompts)
