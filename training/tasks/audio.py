@@ -1,10 +1,14 @@
-"""Stage 2 of sounds, `python -m lumina_next.training.tasks.audio`: mel spectra of sounds from captions.
+"""Stage 2 of sounds and music, `python -m lumina_next.training.tasks.audio`: mel spectra from captions.
 
-Trains on what `training.data.sounds.prepare` made. Goes on when called again with the same `--run`.
+Trains on what `training.data.sounds.prepare` or `training.data.music.prepare` made. Goes on when called again with the
+same `--run`.
 """
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -17,8 +21,12 @@ from ...nextdit.models.audio import AudioDiT
 from ...nextdit.text import TextEncoder, load_text_encoder
 from ...pipelines.frames import sample_frames
 from ...pipelines.sampling import Sampling
+from ..data.music import prepare as music
+from ..data.music.batches import TRAIN_FRAMES as TUNE_FRAMES
+from ..data.music.batches import MusicBatches
+from ..data.sounds import prepare as sounds
 from ..data.sounds.batches import TRAIN_FRAMES, SoundBatch, SoundBatches
-from ..data.sounds.prepare import MEL, load
+from ..data.sounds.prepare import MEL
 from ..data.sounds.spectrogram import to_picture
 from ..loop.ahead import Ahead
 from ..loop.attention import folded_attention
@@ -27,11 +35,42 @@ from ..loop.text import CachedTexts
 from ..loop.trainer import Trainer, parser, run_stage, start
 
 MIDDLE, SPREAD = -2.5, 1.5  # of log10 magnitudes, as the network sees them
-SHOWN = ("a dog bark", "church bells", "rain", "a violin", "a bass drum", "a dog bark, then church bells", "笛子", "")
 
 
-def demo_config(text_dim: int) -> AudioConfig:
-    """Return the demo's architecture: mel spectra, two frames a token."""
+@dataclass(frozen=True)
+class Source:
+    """Data to train on: how to load and to draw them, what the network has of its own, and what samples show."""
+
+    title: str
+    load: Callable[[Path], Any]
+    batches: Callable[..., Any]
+    network: dict[str, int]
+    shown: tuple[str, ...]
+
+
+SOURCES = {
+    "sounds": Source(
+        "Lumina-Next sounds demo",
+        sounds.load,
+        SoundBatches,
+        {"train_frames": TRAIN_FRAMES, "patch_size": 2, "ffn_dim": 512},
+        ("a dog bark", "church bells", "rain", "a violin", "a bass drum", "a dog bark, then church bells", "笛子", ""),
+    ),
+    "music": Source(
+        "Lumina-Next music demo",
+        music.load,
+        MusicBatches,
+        {"train_frames": TUNE_FRAMES, "patch_size": 1, "ffn_dim": 640},
+        (
+            *("piano music in C major, 120 bpm", "a sad flute tune in D minor, 70 bpm", "banjo, G major, 160 bpm"),
+            *("a church organ tune in F major, 60 bpm", "Trompete, Es-Dur, 100 bpm", ""),
+        ),
+    ),
+}
+
+
+def demo_config(text_dim: int, source: Source = SOURCES["sounds"]) -> AudioConfig:
+    """Return the architecture of a source's demo."""
     return AudioConfig(
         dim=192,
         n_layers=6,
@@ -39,13 +78,11 @@ def demo_config(text_dim: int) -> AudioConfig:
         n_kv_heads=1,
         text_dim=text_dim,
         in_channels=MEL.bins,
-        patch_size=2,
-        ffn_dim=512,
         time_dim=192,
-        train_frames=TRAIN_FRAMES,
         frame_rate=MEL.frame_rate,
         scale_factor=1 / SPREAD,
         latent_shift=MIDDLE,
+        **source.network,  # type: ignore[arg-type]
     )
 
 
@@ -71,32 +108,35 @@ class AudioTask:
         return {}
 
     def show(self, model: AudioDiT, file: Path, spent: float) -> None:
-        """Draw a spectrogram of each of SHOWN."""
-        spectra = sample_frames(
-            model, self.encoder, SHOWN, range(len(SHOWN)), TRAIN_FRAMES, Sampling(20, "uniform", cfg=3.0)
-        )
+        """Draw a spectrogram of each prompt of the source."""
+        shown, frames = SOURCES[self.options.source].shown, model.config.train_frames
+        spectra = sample_frames(model, self.encoder, shown, range(len(shown)), frames, Sampling(20, "uniform", cfg=3.0))
         Image.fromarray(to_picture(spectra)).save(file)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    stage = parser(__doc__, "Lumina-Next sounds demo")
+    stage = parser(__doc__, "")
     add = stage.add_argument
+    add("--source", choices=tuple(SOURCES), default="sounds", help="what to train on")
     add("--model", type=Path, help="checkpoint to start from (default: an untrained one of the demo's size)")
     add("--frames", type=int, default=3072, help="frames a batch")
     add("--workers", type=int, default=0, help="processes that plan batches ahead (0: none), for a fast device")
     add("--centre", type=float, default=-0.4, help="of training times on the logit scale")
-    return stage.parse_args(arguments)
+    options = stage.parse_args(arguments)
+    options.title = options.title or SOURCES[options.source].title
+    return options
 
 
 def make_trainer(options: argparse.Namespace) -> Trainer:
     """Build model, data and optimizers from the options, and resume where --run has a state."""
     torch.manual_seed(options.seed)
+    source = SOURCES[options.source]
     encoder = load_text_encoder(options.text_encoder, device=options.device, dtype=torch.float32)
     if options.model:
         model = load_model(options.model, dtype=torch.float32, family="audio")
     else:
-        model = initialise(AudioDiT(demo_config(encoder.width)))
-    batches = SoundBatches(load(options.cache), options.frames, options.seed, device=options.device)
+        model = initialise(AudioDiT(demo_config(encoder.width, source)))
+    batches = source.batches(source.load(options.cache), options.frames, options.seed, device=options.device)
     ready = Ahead(batches, options.workers) if options.workers else batches
     return start(model, AudioTask(encoder, options), ready, options)
 

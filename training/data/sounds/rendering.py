@@ -69,13 +69,21 @@ class Font:
 
         Raises ValueError if the font is silent there.
         """
-        channel, key = (9 if sound.is_drum else 0), chance.choice(sound.keys)
-        samples, held = round(SECONDS * SAMPLE_RATE), round(chance.uniform(*sound.hold) * SAMPLE_RATE)
+        key = chance.choice(sound.keys)
+        held = chance.uniform(*sound.hold)
+        return self.note(sound, key, chance.randint(70, 124), held, SECONDS)
+
+    def note(self, sound: Sound, key: int, velocity: int, held: float, seconds: float) -> np.ndarray:
+        """Return a note (samples,) with PEAK, float32, of a key that is held so many of the seconds.
+
+        Raises ValueError if the font is silent there.
+        """
+        channel, samples = (9 if sound.is_drum else 0), round(held * SAMPLE_RATE)
         self.synth.program_select(channel, self.number, sound.bank, sound.program)
-        self.synth.noteon(channel, key, chance.randint(70, 124))
-        parts = [self.synth.get_samples(held)]
+        self.synth.noteon(channel, key, velocity)
+        parts = [self.synth.get_samples(samples)]
         self.synth.noteoff(channel, key)
-        parts += [self.synth.get_samples(samples - held)]
+        parts += [self.synth.get_samples(round(seconds * SAMPLE_RATE) - samples)]
         self.synth.system_reset()
         played = np.concatenate(parts).reshape(-1, 2).mean(1).astype(np.float32) / 32768
         loudest = np.abs(played).max()

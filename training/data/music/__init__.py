@@ -1,0 +1,1 @@
+"""Tunes of General MIDI instruments, made up by rules, and their captions."""
