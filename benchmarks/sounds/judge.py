@@ -53,16 +53,23 @@ def vocoded(sound: np.ndarray, iterations: int = 32, batch: int = 32) -> np.ndar
 
 
 class Judge:
-    """Says which of the JUDGED sounds a clip is; `fit` has clips (B, samples) and their sounds (B,) to learn from."""
+    """Says which of `known` sounds a clip is; it learns from clips (B, samples) and their sounds (B,)."""
 
-    def __init__(self, hearing: Hearing, clips: np.ndarray, sounds: Tensor, penalty: float = 0.01):
-        self.hearing = hearing
+    def __init__(
+        self,
+        hearing: Hearing,
+        clips: np.ndarray,
+        sounds: Tensor,
+        penalty: float = 0.01,
+        known: Sequence[int] = tuple(JUDGED),
+    ):
+        self.hearing, self.known = hearing, torch.tensor(known)
         features = hearing(clips)
         self.mean, self.spread = features.mean(0), features.std(0) + 1e-3
-        columns = {sound: column for column, sound in enumerate(JUDGED)}
+        columns = {sound: column for column, sound in enumerate(known)}
         wanted = torch.tensor([columns[int(sound)] for sound in sounds])
         seen = (features - self.mean) / self.spread
-        self.weights = torch.zeros(seen.shape[1] + 1, len(JUDGED), requires_grad=True)
+        self.weights = torch.zeros(seen.shape[1] + 1, len(known), requires_grad=True)
         optimizer = torch.optim.LBFGS([self.weights], max_iter=150, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
@@ -80,7 +87,7 @@ class Judge:
     def of_features(self, features: Tensor) -> Tensor:
         """Return the sounds (B,) that features (B, windows, 512) have, all windows together."""
         scores = self.logits((features - self.mean) / self.spread).log_softmax(-1).mean(1)
-        return torch.tensor(JUDGED)[scores.argmax(-1)]
+        return self.known[scores.argmax(-1)]
 
     def __call__(self, sound: np.ndarray) -> Tensor:
         """Return the sound (B,) that is heard in each clip (B, samples)."""

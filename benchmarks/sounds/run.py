@@ -21,6 +21,7 @@ from ...training.data.sounds.rendering import PLACES
 from ...training.data.sounds.spectrogram import to_picture
 from ..shared.options import ROOT, add_redraw
 from ..shared.report import settings_text, stored_results, write_results
+from .generator import add_generator
 from .judge import JUDGED
 from .sections import Bench, Row, cost, distance, each, few_steps, length, order, sounds
 
@@ -48,8 +49,7 @@ def picture(bench: Bench, file: Path) -> None:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--model", type=Path, required=True)
-    add("--text-encoder", type=Path, default=TEXT_ENCODER)
+    add_generator(parser, TEXT_ENCODER)
     add("--fonts", type=Path, nargs="+", default=PLACES, help="folders of the SoundFonts")
     add("--judge-clips", type=int, default=12, help="clips of each sound that the judge learns from, each twice")
     add("--references", type=int, default=4, help="true clips of each sound")
@@ -58,10 +58,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--longer", type=int, default=1, help="of each sound and method, longer than in training")
     add("--lengths", type=int, nargs="*", default=[2, 4], help="times as long as in training")
     add("--methods", nargs="*", choices=tuple(METHODS), default=["extrapolation", "ntk_aware", "interpolation", "auto"])
-    add("--steps", type=int, default=25)
-    add("--guidance", type=float, default=3.0)
-    add("--batch", type=int, default=20, help="clips at once")
-    add("--dtype", choices=("float32", "bfloat16"), default="float32")
     add("--sections", nargs="*", choices=tuple(SECTIONS), default=tuple(SECTIONS))
     add("--picture", action=argparse.BooleanOptionalAction, default=True, help="draw docs/pictures/sounds.webp anew")
     add("--name", default="sounds", help="of the files in --results and --pictures")

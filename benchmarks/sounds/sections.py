@@ -1,9 +1,7 @@
 """What is measured of models of sounds, a table each."""
 
-import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import permutations, product
 from random import Random
@@ -13,16 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...nextdit import RopeScaling, load_model
-from ...nextdit.text import load_text_encoder
-from ...pipelines.frames import sample_frames
-from ...pipelines.sampling import Sampling
+from ...nextdit import RopeScaling
 from ...training.data.sounds import captions
 from ...training.data.sounds.prepare import MEL
 from ...training.data.sounds.rendering import SAMPLE_RATE, TRAINING_FONTS
 from ...training.data.sounds.sounds import SOUNDS
 from ...training.data.sounds.words import EMOJI, LANGUAGES, NAMES
 from ..shared.metrics import rate
+from .generator import Generator
 from .hearing import Hearing, windows
 from .judge import FONTS, JUDGED, Clips, Judge, vocoded
 from .measures import frechet, main_axes
@@ -32,20 +28,8 @@ SILENCE = 10 ** (-50 / 20)
 """Half of a clip is silent if its root mean square is below that of full scale."""
 
 
-class Bench:
-    """A model, the judge, true clips to compare with, and how it samples."""
-
-    def __init__(self, options: argparse.Namespace):
-        self.options = options
-        dtype = getattr(torch, options.dtype)
-        self.model = load_model(options.model, dtype=dtype, family="audio").eval()
-        self.encoder = load_text_encoder(options.text_encoder, dtype=dtype)
-        self.sampling = Sampling(options.steps, "uniform", cfg=options.guidance)
-        self.frames = self.model.config.train_frames
-
-    @property
-    def seconds(self) -> float:
-        return self.model.config.train_seconds
+class Bench(Generator):
+    """A model, the judge, and true clips to compare with."""
 
     @cached_property
     def judge(self) -> Judge:
@@ -70,23 +54,6 @@ class Bench:
         """Clips of the judged sounds by their English names, and which they are."""
         sounds = JUDGED * self.options.samples
         return self.sample([captions.with_article(n) for n in sounds]), torch.tensor(sounds)
-
-    def spectra(self, prompts: Sequence[str], frames: int = 0, seed: int = 0, **options: Any) -> Tensor:
-        """Return spectra (B, bins, frames) of prompts; `options` are those of `sample_frames` and of the sampling."""
-        sampling = replace(self.sampling, **{key: options.pop(key) for key in ("steps", "cfg") if key in options})
-        parts = []
-        for i in range(0, len(prompts), self.options.batch):
-            part = prompts[i : i + self.options.batch]
-            seeds = range(1000 * seed + i, 1000 * seed + i + len(part))
-            parts.append(
-                sample_frames(self.model, self.encoder, part, seeds, frames or self.frames, sampling, **options)
-            )
-        return torch.cat(parts).float()
-
-    def sample(self, prompts: Sequence[str], frames: int = 0, seed: int = 0, **options: Any) -> np.ndarray:
-        """Return sound (B, samples) of prompts, as `spectra` and the vocoder make it."""
-        spectra = self.spectra(prompts, frames, seed, **options).clamp(-5.0, 1.5)
-        return torch.cat([MEL.griffin_lim(part) for part in spectra.split(32)]).numpy()
 
 
 def right(bench: Bench, prompts: Sequence[str], sounds: Sequence[int], **options: Any) -> dict[str, float]:

@@ -24,7 +24,7 @@ class Instrument:
 _NUMBERS = {sound.name: n for n, sound in enumerate(SOUNDS)}
 _LOW = {
     "piano": 62,
-    "glockenspiel": 74,
+    "glockenspiel": 67,
     "music box": 72,
     "marimba": 62,
     "church organ": 60,

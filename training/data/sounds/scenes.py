@@ -42,17 +42,19 @@ def notes(order: Sequence[int], recordings: Sequence[int], seconds: float, chanc
     return found
 
 
-def envelope(note: Note, rate: float, length: int) -> np.ndarray:
+def envelope(note: Note, rate: float, length: int, fade: float = FADE) -> np.ndarray:
     """Return the gain (length,) of a note at `rate` values a second from its beginning on: one, then faded out."""
     left = (note.ends - note.begins) * rate
-    return note.gain * np.clip((left - np.arange(length)) / (FADE * rate) + 1, 0.0, 1.0).astype(np.float32)
+    return note.gain * np.clip((left - np.arange(length)) / (fade * rate) + 1, 0.0, 1.0).astype(np.float32)
 
 
-def mixed(order: Sequence[Note], recording: Callable[[Note], np.ndarray], rate: int, seconds: float) -> np.ndarray:
+def mixed(
+    order: Sequence[Note], recording: Callable[[Note], np.ndarray], rate: int, seconds: float, fade: float = FADE
+) -> np.ndarray:
     """Return the sound (samples,) float32 of notes, each with its recording (samples,), at most 1 loud."""
     out = np.zeros(round(seconds * rate), np.float32)
     for note in order:
         begin, played = round(note.begins * rate), recording(note)
-        played = (played * envelope(note, rate, len(played)))[: len(out) - begin]
+        played = (played * envelope(note, rate, len(played), fade))[: len(out) - begin]
         out[begin : begin + len(played)] += played
     return out / max(1.0, float(np.abs(out).max()))
