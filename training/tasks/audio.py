@@ -91,7 +91,7 @@ class AudioTask:
 
     def __init__(self, encoder: TextEncoder, options: argparse.Namespace):
         self.encoder, self.options = encoder, options
-        self.texts = CachedTexts(encoder, torch.device(options.device))
+        self.texts = CachedTexts(encoder, torch.device(options.device), even=options.even)
 
     def loss(self, model: AudioDiT, batch: SoundBatch, generator: torch.Generator) -> Tensor:
         device = torch.device(self.options.device)
@@ -120,6 +120,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--source", choices=tuple(SOURCES), default="sounds", help="what to train on")
     add("--model", type=Path, help="checkpoint to start from (default: an untrained one of the demo's size)")
     add("--frames", type=int, default=3072, help="frames a batch")
+    add(
+        "--even",
+        action="store_true",
+        help="give all batches one shape: compiled once, but no short clips to begin with",
+    )
     add("--workers", type=int, default=0, help="processes that plan batches ahead (0: none), for a fast device")
     add("--centre", type=float, default=-0.4, help="of training times on the logit scale")
     options = stage.parse_args(arguments)
@@ -136,7 +141,8 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
         model = load_model(options.model, dtype=torch.float32, family="audio")
     else:
         model = initialise(AudioDiT(demo_config(encoder.width, source)))
-    batches = source.batches(source.load(options.cache), options.frames, options.seed, device=options.device)
+    data, chosen = source.load(options.cache), {"device": options.device, "even": options.even}
+    batches = source.batches(data, options.frames, options.seed, **chosen)
     ready = Ahead(batches, options.workers) if options.workers else batches
     return start(model, AudioTask(encoder, options), ready, options)
 

@@ -30,11 +30,11 @@ def scene(piece: Piece, font: int, seconds: float, chance: random.Random) -> lis
 class MusicBatches:
     """Draws batches of about `frames` frames together; batch n is the same in every run with the same seed.
 
-    Spectra are made on `device`. Early in a run, clips are half as long.
+    Spectra are made on `device`. Early in a run, clips are half as long, unless all are to be `even`.
     """
 
-    def __init__(self, data: Tones, frames: int, seed: int = 0, device: torch.device | str = "cpu"):
-        self.frames, self.seed, self.fonts = frames, seed, data.fonts
+    def __init__(self, data: Tones, frames: int, seed: int = 0, device: torch.device | str = "cpu", even: bool = False):
+        self.frames, self.seed, self.fonts, self.even = frames, seed, data.fonts, even
         self.mixer = Mixer(data.spectra, device, RELEASE)
 
     def draw(self, step: int, spent: float) -> SoundBatch:
@@ -44,7 +44,7 @@ class MusicBatches:
     def plan(self, step: int, spent: float) -> SoundPlan:
         """Return what the batch of a step is to be."""
         chance = random.Random(f"{self.seed} {step}")
-        length = TRAIN_FRAMES // 2 if spent < 0.15 and chance.random() < 0.7 else TRAIN_FRAMES
+        length = TRAIN_FRAMES // 2 if not self.even and spent < 0.15 and chance.random() < 0.7 else TRAIN_FRAMES
         scenes, prompts = [], []
         for _ in range(max(1, round(self.frames / length))):
             piece = draw_piece(chance)

@@ -57,7 +57,7 @@ class SoundBatch:
 class SoundBatches:
     """Draws batches of about `frames` frames together; batch n is the same in every run with the same seed.
 
-    Spectra are made on `device`.
+    Spectra are made on `device`. With `even` all clips have TRAIN_FRAMES.
     """
 
     def __init__(
@@ -67,8 +67,10 @@ class SoundBatches:
         seed: int = 0,
         buckets: Sequence[Bucket] = BUCKETS,
         device: torch.device | str = "cpu",
+        even: bool = False,
     ):
-        self.data, self.frames, self.seed, self.buckets = data, frames, seed, tuple(buckets)
+        self.data, self.frames, self.seed = data, frames, seed
+        self.buckets = tuple(bucket for bucket in buckets if not even or bucket.frames == TRAIN_FRAMES)
         self.mixer, self.captions = Mixer(data.spectra, device), Captions()
 
     def draw(self, step: int, spent: float) -> SoundBatch:
