@@ -65,7 +65,6 @@ class Bench(Generator):
         return {
             "tempo, %": rate(torch.from_numpy(tempo)),
             "key, %": rate(torch.tensor([key == piece.key for key, piece in pairs])),
-            "tonic, %": rate(torch.tensor([key.tonic == piece.key.tonic for key, piece in pairs])),
             "instrument, %": rate(instruments),
         }
 
@@ -92,7 +91,16 @@ def music(bench: Bench) -> list[Row]:
             [piece for piece, _ in known], [piece.write(OTHER, language) for piece, language in known], 3
         ),
     }
-    return [{"tunes": name, **row} for name, row in results.items()]
+    return [
+        {"tunes": name, **row, "key and instrument ÷ ceiling": against(row, bench.ceiling)}
+        for name, row in results.items()
+    ]
+
+
+def against(row: Row, ceiling: Row) -> str:
+    """Return how many times the ceiling's share of right keys and instruments a row has."""
+    shares = (row[name]["value"] / ceiling[name]["value"] for name in ("key, %", "instrument, %"))
+    return ", ".join(f"{share:.2f}" for share in shares)
 
 
 def each(bench: Bench) -> list[Row]:
@@ -106,7 +114,7 @@ def each(bench: Bench) -> list[Row]:
         rows.append(
             {"instrument": instrument.name}
             | {
-                f"{name[:-3]}, true / model, %": f"{100 * true[name]['value']:.0f} / {100 * made[name]['value']:.0f}"
+                f"{name[:-3]}, true / model, %": f"{true[name]['value']:.0f} / {made[name]['value']:.0f}"
                 for name in shown
             }
         )
