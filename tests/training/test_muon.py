@@ -53,5 +53,5 @@ def test_captions_are_encoded_once_and_come_out_as_without():
         torch.testing.assert_close(features * mask[..., None], wanted * wanted_mask[..., None], atol=1e-4, rtol=1e-4)
     assert seen == ["dog face", "", long, "rocket"]
     texts(["sun"])
-    assert seen[-1] == "sun" and set(texts.rows) == {"sun"}, "too many were known"
+    assert seen[-1] == "sun" and set(texts.known) == {"sun"}, "too many were known"
     assert CachedTexts(Counting(), torch.device("cpu"), even=True)(["dog face"])[0].shape[1] == 32
