@@ -82,7 +82,7 @@ def demo_config(text_dim: int, source: Source = SOURCES["sounds"]) -> AudioConfi
         frame_rate=MEL.frame_rate,
         scale_factor=1 / SPREAD,
         latent_shift=MIDDLE,
-        **source.network,  # type: ignore[arg-type]
+        **source.network,
     )
 
 
