@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ...nextdit import RopeScaling
 from ...training.data.music.captions import Piece, languages
@@ -24,6 +25,7 @@ from .judge import Player, instrument_judge, pieces
 from .listening import keys, same_tempo, tempos
 
 Row = dict[str, Any]
+Hits = dict[str, Tensor]
 OTHER = "{name}, {key}, {bpm} bpm"
 """The captions of languages other than English."""
 
@@ -47,30 +49,41 @@ class Bench(Generator):
         return Player(TRAINING_FONTS, "held out", self.options.fonts).every(self.pieces, self.seconds)
 
     @cached_property
-    def ceiling(self) -> Row:
+    def ceiling(self) -> Hits:
         """What the judges hear in true tunes through the vocoder."""
-        return self.heard(vocoded(self.true), self.pieces)
+        return self.hits(vocoded(self.true), self.pieces)
 
     @cached_property
     def made(self) -> np.ndarray:
         """The model's tunes of the pieces."""
         return self.sample([piece.write(ENGLISH[n % len(ENGLISH)]) for n, piece in enumerate(self.pieces)])
 
-    def heard(self, sound: np.ndarray, wanted: Sequence[Piece]) -> Row:
-        """Return in which share of clips each judge hears what was wanted."""
-        found = keys(sound)
+    @cached_property
+    def english(self) -> Hits:
+        """What they hear in the model's."""
+        return self.hits(self.made, self.pieces)
+
+    def hits(self, sound: np.ndarray, wanted: Sequence[Piece]) -> Hits:
+        """Return in which clips (B,) each judge hears what was wanted."""
         tempo = same_tempo(tempos(sound), np.array([piece.bpm for piece in wanted]))
-        instruments = self.judge(sound) == torch.tensor([piece.instrument for piece in wanted])
-        pairs = list(zip(found, wanted, strict=True))
+        pairs = zip(keys(sound), wanted, strict=True)
         return {
-            "tempo, %": rate(torch.from_numpy(tempo)),
-            "key, %": rate(torch.tensor([key == piece.key for key, piece in pairs])),
-            "instrument, %": rate(instruments),
+            "tempo, %": torch.from_numpy(tempo),
+            "key, %": torch.tensor([key == piece.key for key, piece in pairs]),
+            "instrument, %": self.judge(sound) == torch.tensor([piece.instrument for piece in wanted]),
         }
+
+    def heard(self, sound: np.ndarray, wanted: Sequence[Piece]) -> Row:
+        """Return in which share of clips they do."""
+        return rates(self.hits(sound, wanted))
 
     def asked(self, wanted: Sequence[Piece], prompts: Sequence[str], seed: int, **options: Any) -> Row:
         """Return the same of tunes that the model makes of prompts."""
         return self.heard(self.sample(prompts, seed=seed, **options), wanted)
+
+
+def rates(hits: Hits) -> Row:
+    return {name: rate(right) for name, right in hits.items()}
 
 
 def music(bench: Bench) -> list[Row]:
@@ -79,10 +92,11 @@ def music(bench: Bench) -> list[Row]:
     other, held = pieces(half, "other words"), pieces(half, "held out", held_out=True)
     foreign = [(piece, languages(piece.instrument)) for piece in pieces(half, "other languages")]
     known = [(piece, LANGUAGES[1 + n % (len(LANGUAGES) - 1)]) for n, (piece, _) in enumerate(foreign)]
+    ceiling = rates(bench.ceiling)
     results = {
         "true tunes": bench.heard(bench.true, bench.pieces),
-        "true tunes, vocoder (ceiling)": bench.ceiling,
-        "English": bench.heard(bench.made, bench.pieces),
+        "true tunes, vocoder (ceiling)": ceiling,
+        "English": rates(bench.english),
         "English, words never trained": bench.asked(
             other, [piece.write(UNSEEN[n % len(UNSEEN)]) for n, piece in enumerate(other)], 1
         ),
@@ -92,8 +106,7 @@ def music(bench: Bench) -> list[Row]:
         ),
     }
     return [
-        {"tunes": name, **row, "key and instrument ÷ ceiling": against(row, bench.ceiling)}
-        for name, row in results.items()
+        {"tunes": name, **row, "key and instrument ÷ ceiling": against(row, ceiling)} for name, row in results.items()
     ]
 
 
@@ -105,20 +118,17 @@ def against(row: Row, ceiling: Row) -> str:
 
 def each(bench: Bench) -> list[Row]:
     """Every instrument: true tunes through the vocoder, and the model's."""
-    rows = []
-    for n, instrument in enumerate(INSTRUMENTS):
-        chosen = [i for i, piece in enumerate(bench.pieces) if piece.instrument == n]
-        wanted = [bench.pieces[i] for i in chosen]
-        true, made = bench.heard(vocoded(bench.true[chosen]), wanted), bench.heard(bench.made[chosen], wanted)
-        shown = ("tempo, %", "key, %", "instrument, %")
-        rows.append(
-            {"instrument": instrument.name}
-            | {
-                f"{name[:-3]}, true / model, %": f"{true[name]['value']:.0f} / {made[name]['value']:.0f}"
-                for name in shown
-            }
+    played = torch.tensor([piece.instrument for piece in bench.pieces])
+
+    def shares(name: str, number: int) -> str:
+        return " / ".join(
+            f"{100 * x[name][played == number].float().mean():.0f}" for x in (bench.ceiling, bench.english)
         )
-    return rows
+
+    return [
+        {"instrument": x.name} | {f"{name[:-3]}, true / model, %": shares(name, n) for name in bench.ceiling}
+        for n, x in enumerate(INSTRUMENTS)
+    ]
 
 
 def length(bench: Bench) -> list[Row]:
