@@ -5,13 +5,14 @@ import torch
 
 from lumina_next.demo import TEXT_ENCODER
 from lumina_next.nextdit.text import load_text_encoder
-from lumina_next.training.loop.muon import BatchedMuon, orthogonal
 from lumina_next.training.loop.text import CachedTexts
 from lumina_next.training.loop.trainer import encode
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="PyTorch before 2.9 has no Muon to compare with")
 def test_stacks_of_matrices_move_as_pytorch_moves_each():
+    from lumina_next.training.loop.muon import BatchedMuon
+
     torch.manual_seed(0)
     ours = [torch.nn.Parameter(torch.randn(shape)) for shape in ((12, 8), (12, 8), (8, 12), (6, 6))]
     theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
@@ -29,11 +30,6 @@ def test_stacks_of_matrices_move_as_pytorch_moves_each():
     assert torch.equal(plain.state[theirs[0]]["momentum_buffer"], batched.state[ours[0]]["momentum_buffer"])
 
 
-def test_singular_values_come_to_about_one():
-    found = torch.linalg.svdvals(orthogonal(torch.randn(3, 10, 20, generator=torch.Generator().manual_seed(0))).float())
-    assert 0.5 < found.min() and found.max() < 1.5
-
-
 def test_captions_are_encoded_once_and_come_out_as_without():
     encoder, seen = load_text_encoder(TEXT_ENCODER, dtype=torch.float32), []
 
@@ -44,7 +40,7 @@ def test_captions_are_encoded_once_and_come_out_as_without():
             seen.extend(prompts)
             return encoder(prompts)
 
-    texts = CachedTexts(Counting(), torch.device("cpu"), limit=3)
+    texts = CachedTexts(Counting(), torch.device("cpu"), together=True, limit=3)
     long = "dog face " * 20
     for prompts in (["dog face", "", "dog face"], [long, ""], ["dog face"], ["rocket", "dog face"]):
         features, mask = texts(prompts)
@@ -54,4 +50,3 @@ def test_captions_are_encoded_once_and_come_out_as_without():
     assert seen == ["dog face", "", long, "rocket"]
     texts(["sun"])
     assert seen[-1] == "sun" and set(texts.known) == {"sun"}, "too many were known"
-    assert CachedTexts(Counting(), torch.device("cpu"), even=True)(["dog face"])[0].shape[1] == 32

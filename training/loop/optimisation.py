@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .muon import BatchedMuon
-
 LAYERS = ("layers.", "vit.blocks.")  # ours, and those of a baseline
 
 
@@ -36,9 +34,7 @@ def optimizers(model: nn.Module, rate: float, muon: float = 0.0, decay: float = 
     groups += [{"params": [p for p in rest if p.ndim < 2]}]
     groups = groups if decay else [{"params": rest}]  # one, as in the states of runs without
     made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
-    if matrices and matrices[0].is_cuda:
-        made.append(BatchedMuon(matrices, lr=muon, weight_decay=decay))
-    elif matrices:
+    if matrices:
         if not hasattr(torch.optim, "Muon"):
             raise RuntimeError(f"Muon needs PyTorch 2.9 or later, this is {torch.__version__}: choose adamw")
         from .muon import BatchedMuon

@@ -12,14 +12,17 @@ class CachedTexts:
     """Features of prompts, each encoded once: captions are few and the text encoder is frozen.
 
     `together` encodes those of a batch at once, for GPUs; to rounding, features then depend on the others of the batch.
+    Forgets all when more than `limit` prompts are known.
     """
 
-    def __init__(self, encoder: TextEncoder, device: torch.device, together: bool = False):
-        self.encoder, self.device, self.together = encoder, device, together
+    def __init__(self, encoder: TextEncoder, device: torch.device, together: bool = False, limit: int = 100_000):
+        self.encoder, self.device, self.together, self.limit = encoder, device, together, limit
         self.known: dict[str, list[Tensor]] = {}
 
     def __call__(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Return features (B, L, D) and mask (B, L), as `encode` does."""
+        if len(self.known) > self.limit:
+            self.known = {}
         new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self.known))
         for some in [new] if self.together and new else [[prompt] for prompt in new]:
             rows = zip(some, *encode(self.encoder, some, self.device), strict=True)

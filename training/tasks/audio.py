@@ -91,7 +91,7 @@ class AudioTask:
 
     def __init__(self, encoder: TextEncoder, options: argparse.Namespace):
         self.encoder, self.options = encoder, options
-        self.texts = CachedTexts(encoder, torch.device(options.device), even=options.even)
+        self.texts = CachedTexts(encoder, torch.device(options.device), together=options.even)
 
     def loss(self, model: AudioDiT, batch: SoundBatch, generator: torch.Generator) -> Tensor:
         device = torch.device(self.options.device)
@@ -123,7 +123,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         "--even",
         action="store_true",
-        help="give all batches one shape: compiled once, but no short clips to begin with",
+        help="give all clips one length and encode captions together, for a GPU",
     )
     add("--workers", type=int, default=0, help="processes that plan batches ahead (0: none), for a fast device")
     add("--centre", type=float, default=-0.4, help="of training times on the logit scale")
