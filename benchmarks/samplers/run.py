@@ -1,0 +1,187 @@
+"""ComfyUI's samplers on its schedules and on ours, at few evaluations: `python -m lumina_next.benchmarks.samplers`.
+
+Every sampler runs on every schedule with the same prompts and noises; all are compared with what people run,
+res_multistep on `simple` with shift 3. What is best is picked on half of the noises and judged on the other half.
+Writes benchmarks/results/samplers.md and .json. Needs a ComfyUI: `--comfyui`, or COMFYUI_PATH.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ...nextdit.text import load_text_encoder
+from ...pipelines.sampling import Sampling, features, guided_velocity, noise
+from ...samplers import integrate, times
+from ...samplers.solvers import Velocity
+from ..few_steps.run import on_grid
+from ..schedules.measured import measured_times, probe, probe_times
+from ..shared.comfyui import add_comfyui, import_comfyui
+from ..shared.metrics import edge_distance, mean, psnr, rate
+from ..shared.networks import open_network
+from ..shared.options import ROOT, add_redraw
+from ..shared.report import stored_results, write_results
+from ..shared.sections import BASE
+from ..shared.truth import DEMO, Truth
+
+EVALUATIONS = (4, 6, 8, 10, 20)
+SHIFTS = (1.0, 3.0, 6.0)
+USUAL = "res_multistep", "simple, shift 3"
+PROBES = 15
+Grids = dict[str, Callable[[int], Tensor]]
+"""Name of a schedule → its times (steps + 1,) for so many steps."""
+
+
+class Setting:
+    """A network with prompts and noises: `seeds` pictures of each prompt."""
+
+    def __init__(self, options: argparse.Namespace):
+        dtype = getattr(torch, options.dtype)
+        self.network = open_network(options.model, options.comfyui, dtype, options.device)
+        encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
+        self.truth, self.seeds = Truth(known=getattr(self.network, "known", 0)), options.seeds
+        self.size = getattr(self.network, "train_size", BASE)
+        prompts, concepts = self.truth.prompts(options.prompts)
+        self.concepts = torch.tensor(concepts).repeat_interleave(self.seeds)
+        self.true = self.truth.pictures(self.size)[self.concepts]
+        prompts = [prompt for prompt in prompts for _ in range(self.seeds)]
+        sampling = Sampling(cfg=options.guidance)
+        text, mask = features(encoder, prompts, [""] * len(prompts), sampling)
+        self.velocity = guided_velocity(self.network, text, mask, sampling)
+        self.x = noise(range(len(prompts)), self.size, self.size).to(options.device)
+
+    def grids(self) -> Grids:
+        """Return all schedules; one of them is measured on other noises."""
+        from .host import simple_sigmas
+
+        other = noise(range(10_000, 10_000 + len(self.x)), self.size, self.size).to(self.x.device)
+        path, end = probe(self.velocity, other, probe_times(PROBES))
+        follow = partial(on_grid, self.velocity, other, "euler")
+        found: Grids = {f"simple, shift {s:g}": lambda n, s=s: 1 - simple_sigmas(s, n).double() for s in SHIFTS}
+        found |= {name: partial(times, name) for name in ("sigmoid", "rational")}
+        return found | {"measured": lambda n: measured_times(path, end, follow, n, "euler")}
+
+    def score(self, x: Tensor) -> dict[str, Tensor]:
+        pictures = x.float().cpu()
+        return {
+            "identity": self.truth.nearest(pictures) == self.concepts,
+            "psnr": psnr(pictures, self.true),
+            "edges": edge_distance(pictures, self.true),
+        }
+
+
+def runs(setting: Setting, grids: Grids, evaluations: list[int]) -> Iterator[tuple[dict[str, Any], Callable]]:
+    """Yield every run: its names, and what computes it."""
+    from .host import SAMPLERS, run
+
+    velocity, x = setting.velocity, setting.x
+    for spent in evaluations:
+        for schedule, grid in grids.items():
+            now = grid(spent)
+            for sampler in SAMPLERS:
+                names = {"evaluations": spent, "sampler": sampler, "schedule": schedule}
+                yield names, partial(run, sampler, velocity, x, (1 - now).float())
+            if spent % 2 == 0 and schedule != "measured":
+                names = {"evaluations": spent, "sampler": "midpoint", "schedule": schedule}
+                yield names, partial(integrate, velocity, x, grid(spent // 2).double(), "midpoint")
+
+
+@torch.inference_mode()
+def measure(options: argparse.Namespace, keep: Callable[[list[dict]], None]) -> list[dict[str, Any]]:
+    """Return names and scores of every run; `keep` is given those so far."""
+    setting, found = Setting(options), []
+    for names, draw in tqdm(list(runs(setting, setting.grids(), options.evaluations))):
+        found.append({**names, **setting.score(draw())})
+        if len(found) % 10 == 0:
+            keep(found)
+    return found
+
+
+def by_prompt(values: Tensor, seeds: int, half: int | None = None) -> Tensor:
+    """Return means over the noises of each prompt, or over one half of them."""
+    each = values.float().unflatten(0, (-1, seeds))
+    return (each if half is None else each[:, half::2]).mean(1)
+
+
+def rows(found: list[dict[str, Any]], seeds: int) -> list[dict[str, Any]]:
+    """Return a row a run: scores, and the PSNR less that of what people run at as many evaluations."""
+    usual = {run["evaluations"]: run for run in found if (run["sampler"], run["schedule"]) == USUAL}
+    table = []
+    for run in found:
+        names = {key: value for key, value in run.items() if not isinstance(value, Tensor)}
+        row = {**names, "identity": rate(run["identity"]), "psnr": mean(by_prompt(run["psnr"], seeds))}
+        row["edges"] = mean(by_prompt(run["edges"], seeds))
+        if run["evaluations"] in usual:
+            row["PSNR − usual, dB"] = mean(by_prompt(run["psnr"] - usual[run["evaluations"]]["psnr"], seeds))
+        table.append(row)
+    return table
+
+
+def best(found: list[dict[str, Any]], seeds: int) -> list[dict[str, Any]]:
+    """Return per number of evaluations the run with the highest PSNR on even noises, judged on odd ones."""
+    table = []
+    for spent in sorted({run["evaluations"] for run in found}):
+        same = [run for run in found if run["evaluations"] == spent]
+        usual = next((run for run in same if (run["sampler"], run["schedule"]) == USUAL), None)
+        if usual is None:
+            continue
+        top = max(same, key=lambda run: float(by_prompt(run["psnr"], seeds, 0).mean()))
+        gain = mean(by_prompt(top["psnr"] - usual["psnr"], seeds, 1))
+        names = {key: top[key] for key in ("evaluations", "sampler", "schedule")}
+        fewer = fewest(found, usual, seeds)
+        table.append({**names, "PSNR − usual, dB": gain, "as good as usual with": fewer})
+    return table
+
+
+def fewest(found: list[dict[str, Any]], usual: dict[str, Any], seeds: int) -> str:
+    """Return the cheapest run that is no worse than the usual one on all noises, by its mean PSNR."""
+    goal = float(usual["psnr"].mean())
+    enough = [run for run in found if float(run["psnr"].mean()) >= goal and run["evaluations"] <= usual["evaluations"]]
+    run = min(enough, key=lambda run: (run["evaluations"], -float(run["psnr"].mean())))
+    return f"{run['evaluations']}, {run['sampler']}, {run['schedule']}"
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--model", type=Path, default=DEMO / "diffusion_models" / "lumina-next-demo.safetensors")
+    add("--text-encoder", type=Path, default=DEMO / "text_encoders" / "lumina-next-demo")
+    add("--guidance", type=float, default=2.0)
+    add("--prompts", type=int, default=16)
+    add("--seeds", type=int, default=4, help="noises a prompt, an even number")
+    add("--evaluations", type=int, nargs="*", default=list(EVALUATIONS))
+    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the network computes in")
+    add("--device", default="cpu")
+    add("--name", default="samplers", help="of the files in --results")
+    add("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    add_comfyui(parser)
+    add_redraw(parser)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    if options.redraw:
+        write_results(options.results, options.name, *stored_results(options.results, options.name, needed=True))
+        return
+    import_comfyui(options.comfyui, options.device)
+    names = ("guidance", "prompts", "seeds", "dtype")
+    settings = {"model": options.model.name, **{name: getattr(options, name) for name in names}}
+    began = time.monotonic()
+
+    def keep(found: list[dict[str, Any]]) -> None:
+        settings["seconds"] = round(time.monotonic() - began)
+        sections = {"Best against the usual": best(found, options.seeds), "All runs": rows(found, options.seeds)}
+        write_results(options.results, options.name, settings, sections)
+
+    keep(measure(options, keep))
+
+
+if __name__ == "__main__":
+    main()
