@@ -79,7 +79,8 @@ class Layout:
         return torch.stack([grid_cell(self.rows, self.columns, *place, *self.size) for place in places])[None]
 
     def texts(self, names: list[str]) -> list[str]:
-        """Return the global prompt (the demo's own words for two side by side, else the names in a row) and the regions'."""
+        """Return the global prompt, which is the demo's words for two side by side, else the names in a row, then the
+        regions'."""
         if (self.rows, self.columns) == (1, 2):
             return [LEFT_OF["en"][0].format(a=names[0], b=names[1]), *names]
         return [" ".join(names), *names]
@@ -186,6 +187,7 @@ def areas_first(model, layout: Layout, texts: Texts) -> Velocity:
     return regional(model, layout, texts, areas_until=0.3)
 
 
+REFERENCE = ("regions, reference maths",)
 METHODS = {
     "one prompt": one_prompt,
     "stock Set Mask": stock_masks,
@@ -296,7 +298,8 @@ def main(arguments: list[str] | None = None) -> None:
     settings = {"model": options.model.name} | settings | run_on(bench.device)
     results: dict[str, list[dict[str, Any]]] = {}
     start = time.monotonic()
-    rows = [row for row in rows_of(options) if METHODS[row[1]] is not reference or not hasattr(model, "regional")]
+    core = hasattr(model, "regional")  # one of core's: trained on words for places, and without the reference's maths
+    rows = [(layout, m) for layout, m in rows_of(options) if (layout is not INSET if not core else m not in REFERENCE)]
     for layout, method in (progress := tqdm(rows)):
         layout = replace(layout, side=trained_pixels(options.model, model.config.patch_size))
         progress.set_postfix_str(f"{layout.name}, {method}")

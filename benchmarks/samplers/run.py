@@ -19,7 +19,6 @@ from tqdm import tqdm
 from ...nextdit.text import load_text_encoder
 from ...pipelines.sampling import Sampling, features, guided_velocity, noise
 from ...samplers import integrate, times
-from ...samplers.solvers import Velocity
 from ..few_steps.run import on_grid
 from ..schedules.measured import measured_times, probe, probe_times
 from ..shared.comfyui import add_comfyui, import_comfyui

@@ -7,7 +7,6 @@ its seeds differ more. Writes benchmarks/results/variety.md and .json, and a gri
 
 import argparse
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ from .cards import Cards
 from .distil import Clock, Distillation, Learner, Texts, train_teacher, velocity
 from .measures import measures
 from .ways import Way, guided, sample, ways
-
-SHOWN = ("plain",)
 
 
 class Bench:
