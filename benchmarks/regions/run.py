@@ -5,9 +5,10 @@ Writes benchmarks/results/regions.md and .json, the tables in docs/regions.md, a
 
 import argparse
 import random
+import re
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,10 @@ from tqdm import tqdm
 from ...nextdit import Call
 from ...nextdit.layers.attend import default_attend
 from ...nextdit.region_areas import paint_areas
-from ...nextdit.regions import Region, Regions, grid_cell
+from ...nextdit.regions import Region, Regions
 from ...nextdit.span import NEVER, Span
 from ...nextdit.text import load_text_encoder
 from ...pipelines.sampling import noise
-from ...training.data.emoji.concepts import LEFT_OF
 from ..shared.comfyui import add_comfyui
 from ..shared.metrics import mean, rate
 from ..shared.networks import open_network, trained_pixels
@@ -38,95 +38,14 @@ from ..shared.report import (
 )
 from ..shared.sections import BASE, Bench
 from ..shared.truth import DEMO, Truth
+from .layouts import INSET, LAYOUTS, Layout
 
 ROOT = Path(__file__).parents[2]
 NEXT_SEEDS = 10_000  # between one noise of a picture and the next
 Texts = list[tuple[Tensor, Tensor]]
 """Features (B, L, D) and mask (B, L): of the global prompts, then of each region's."""
 Velocity = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A grid of prompts in one picture, each on side × side pixels."""
-
-    name: str
-    rows: int
-    columns: int
-    side: int = BASE
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.rows * self.side, self.columns * self.side
-
-    @property
-    def count(self) -> int:
-        """How many concepts a picture has."""
-        return self.rows * self.columns
-
-    def cells(self, x: Tensor) -> list[Tensor]:
-        """Cut pictures (B, C, H, W) into their cells, row by row."""
-        return [cell for row in x.chunk(self.rows, -2) for cell in row.chunk(self.columns, -1)]
-
-    def join(self, cells: list[Tensor]) -> Tensor:
-        """Undo `cells`."""
-        rows = [torch.cat(cells[i : i + self.columns], -1) for i in range(0, len(cells), self.columns)]
-        return torch.cat(rows, -2)
-
-    def masks(self) -> Tensor:
-        """Return the cells' masks (1, R, H, W)."""
-        places = [(row, column) for row in range(self.rows) for column in range(self.columns)]
-        return torch.stack([grid_cell(self.rows, self.columns, *place, *self.size) for place in places])[None]
-
-    def texts(self, names: list[str]) -> list[str]:
-        """Return the global prompt, which is the demo's words for two side by side, else the names in a row, then the
-        regions'."""
-        if (self.rows, self.columns) == (1, 2):
-            return [LEFT_OF["en"][0].format(a=names[0], b=names[1]), *names]
-        return [" ".join(names), *names]
-
-    def borders(self, x: Tensor) -> Tensor:
-        """Return how much pictures (N, 3, H, W) in [-1, 1] change across the borders of the cells (N,)."""
-        steps = []
-        for axis, count in ((-2, self.rows), (-1, self.columns)):
-            for edge in range(1, count):
-                before, after = (x.select(axis, self.side * edge - back) for back in (1, 0))
-                steps.append((after - before).abs().mean(dim=(1, 2)))
-        return torch.stack(steps).mean(dim=0)
-
-
-@dataclass(frozen=True)
-class Inset(Layout):
-    """A wide picture of a concept on the left, by the global prompt, with a region for another near the right edge."""
-
-    count = 2
-
-    @property
-    def box(self) -> tuple[slice, slice]:
-        """Rows and columns of the region: a square of a side, an eighth of it from the right edge."""
-        right = self.columns * self.side - self.side // 8
-        return slice(0, self.side), slice(right - self.side, right)
-
-    def cells(self, x: Tensor) -> list[Tensor]:
-        return [x[..., : self.side], x[..., self.box[0], self.box[1]]]
-
-    def masks(self) -> Tensor:
-        mask = torch.zeros(1, 1, *self.size)
-        mask[..., self.box[0], self.box[1]] = 1.0
-        return mask
-
-    def texts(self, names: list[str]) -> list[str]:
-        return [f"{names[0]} on the left", names[1]]
-
-    def borders(self, x: Tensor) -> Tensor:
-        columns = self.box[1]
-        steps = [(x[..., edge] - x[..., edge - 1]).abs().mean(dim=(1, 2)) for edge in (columns.start, columns.stop)]
-        return torch.stack(steps).mean(dim=0)
-
-
 SEAMS = "seams"
-INSET = Inset("a small region", 1, 3)
-LAYOUTS = [Layout("side by side", 1, 2), Layout("one above the other", 2, 1), Layout("2×2", 2, 2), INSET]
 
 
 def one_prompt(model, layout: Layout, texts: Texts) -> Velocity:
@@ -257,8 +176,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--guidance", type=float, default=4.0)
     add("--device", default="cpu")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the networks compute in")
-    add("--layouts", nargs="*", help="words in the names of the layouts to draw (default: all)")
-    add("--methods", nargs="*", help="words in the names of the methods to run (default: all)")
+    add("--layouts", nargs="*", help="patterns of the names of the layouts to draw (default: all)")
+    add("--methods", nargs="*", help="patterns of the names of the methods to run (default: all)")
     add(
         "--name", default="regions", help="of the files in --results and --grids; under another the page stays as it is"
     )
@@ -274,7 +193,7 @@ def rows_of(options: argparse.Namespace) -> list[tuple[Layout, str]]:
     """Return which layouts are drawn how: all methods side by side, fewer in the others, only those asked for."""
 
     def wanted(words: list[str] | None, name: str) -> bool:
-        return not words or any(word.lower() in name.lower() for word in words)
+        return not words or any(re.search(word, name, re.IGNORECASE) for word in words)
 
     def methods(layout: Layout) -> Collection[str]:
         return IN_ONE if layout is INSET else METHODS if layout is LAYOUTS[0] else OTHER_LAYOUTS

@@ -9,6 +9,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ...nextdit import NextDiT
 from ...nextdit.text import load_text_encoder
 from ...pipelines.sampling import Sampling, features, guided_velocity, noise
 from ...samplers import integrate, times
+from ...samplers.solvers import Velocity
 from ..few_steps.run import on_grid
 from ..schedules.measured import measured_times, probe, probe_times
 from ..shared.comfyui import add_comfyui, import_comfyui
+from ..shared.graphs import recorded_velocity
 from ..shared.metrics import edge_distance, mean, psnr, rate
 from ..shared.networks import open_network
 from ..shared.options import ROOT, add_redraw
@@ -47,13 +51,18 @@ class Setting:
         self.truth, self.seeds = Truth(known=getattr(self.network, "known", 0)), options.seeds
         self.size = getattr(self.network, "train_size", BASE)
         prompts, concepts = self.truth.prompts(options.prompts)
+        order = sorted(range(len(prompts)), key=lambda i: int(encoder([prompts[i]])[1].sum()))  # equal lengths together
+        prompts, concepts = ([each[i] for i in order] for each in (prompts, concepts))
         self.concepts = torch.tensor(concepts).repeat_interleave(self.seeds)
         self.true = self.truth.pictures(self.size)[self.concepts]
         prompts = [prompt for prompt in prompts for _ in range(self.seeds)]
-        sampling = Sampling(cfg=options.guidance)
-        text, mask = features(encoder, prompts, [""] * len(prompts), sampling)
-        self.velocity = guided_velocity(self.network, text, mask, sampling)
         self.x = noise(range(len(prompts)), self.size, self.size).to(options.device)
+        sampling, nothing = Sampling(cfg=options.guidance), [""] * len(prompts)
+        if isinstance(self.network, NextDiT):
+            velocity = guided_velocity(self.network, *features(encoder, prompts, nothing, sampling), sampling)
+        else:
+            velocity = by_text(self.network, [encoder([prompt]) for prompt in (*prompts, *nothing)], sampling)
+        self.velocity = recorded_velocity(velocity, self.x)
 
     def grids(self) -> Grids:
         """Return all schedules; one of them is measured on other noises."""
@@ -73,6 +82,21 @@ class Setting:
             "psnr": psnr(pictures, self.true),
             "edges": edge_distance(pictures, self.true),
         }
+
+
+def by_text(network: Any, texts: list[tuple[Tensor, Tensor]], sampling: Sampling) -> Velocity:
+    """Return the guided velocity of a network of core's, which has no mask: a call a run of texts of equal length."""
+    lengths = [int(mask.sum()) for _, mask in texts]
+    starts = [i for i, length in enumerate(lengths) if i == 0 or lengths[i - 1] != length]
+    spans = [slice(a, b) for a, b in pairwise([*starts, len(texts)])]
+    parts = [torch.cat([text[:, : lengths[span.start]] for text, _ in texts[span]]) for span in spans]
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        x, t = x.repeat(2, 1, 1, 1), t.float().to(x.device).expand(len(texts))
+        v = [network.run(network.patcher, x[s], t[s], text) for s, text in zip(spans, parts, strict=True)]
+        return sampling.guide(*torch.cat(v).chunk(2))
+
+    return velocity
 
 
 def runs(setting: Setting, grids: Grids, evaluations: list[int]) -> Iterator[tuple[dict[str, Any], Callable]]:

@@ -20,14 +20,7 @@ PLACES = [(32, y, x) for y in range(0, 33, 8) for x in range(0, 33, 8)]
 PLACES += [(48, y, x) for y in range(0, 17, 8) for x in range(0, 17, 8)] + [(64, 0, 0)]
 """Size of an object and its corner, in pixels."""
 BEHIND = [WHITE, *COLOURS.values()]
-KINDS = {
-    "animal": range(24),
-    "plant": range(24, 30),
-    "fruit": range(30, 36),
-    "food": range(36, 44),
-    "vehicle": range(44, 48),
-    "thing": range(48, 58),
-}
+KINDS = {"animal": range(24), "plant": range(24, 36), "food": range(36, 44), "thing": range(44, 60)}
 """A word for several concepts → which; a kind's prompt says no more than that."""
 KIND_SHARE = 0.25  # of the captions
 

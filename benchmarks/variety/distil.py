@@ -9,6 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,10 +17,9 @@ from torch import Tensor, nn
 
 from ...samplers import times
 from ...training.loop.flow import draw_times, flow_loss
+from ..shared.graphs import recorded
 from .cards import Cards
 from .ways import ALPHA, Text, guided
-
-Step = Callable[[], Tensor]
 
 
 def default_generator(device: torch.device) -> torch.Generator:
@@ -87,27 +87,6 @@ class Learner:
         return network
 
 
-def recorded(step: Step, device: torch.device, graphs: bool = True) -> Step:
-    """Return a step whose kernels are launched as one: small networks wait for launches."""
-    if device.type != "cuda" or not graphs:
-        return step
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        out = step()
-
-    def replay() -> Tensor:
-        graph.replay()
-        return out
-
-    return replay
-
-
 class Clock:
     """A span of seconds: the learning rate rises in its first 3 % and falls to nothing over its last `cooldown`."""
 
@@ -169,7 +148,7 @@ class Distillation:
         run = velocity(self.student.network)
         x = torch.randn(self.batch, *self.cards.pictures.shape[-3:], device=self.cards.device)
         with torch.no_grad():
-            for t, after in zip(self.grid[:last], self.grid[1 : last + 1], strict=True):
+            for t, after in pairwise(self.grid[: last + 1]):
                 x = x + (after - t) * run(x, x.new_full((self.batch,), t), *text)
         t = self.grid[last]
         return x + (1 - t) * run(x, x.new_full((self.batch,), t), *text)

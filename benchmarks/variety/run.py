@@ -6,7 +6,9 @@ its seeds differ more. Writes benchmarks/results/variety.md and .json, and a gri
 """
 
 import argparse
+import copy
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ class Bench:
         run, grid = velocity(teacher), times("sigmoid", steps).tolist()
 
         def follow(x: Tensor, text: Any, empty: Any) -> Tensor:
-            for t, after in zip(grid[:-1], grid[1:], strict=True):
+            for t, after in pairwise(grid):
                 x = x + (after - t) * guided(run, x, x.new_full((len(x),), t), text, empty, scale)
             return x
 
@@ -84,12 +86,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--seconds", type=float, default=140.0, help="of distillation")
     add("--teacher-steps", type=int, help="of fine-tuning, in place of its seconds")
     add("--student-steps", type=int, help="of distillation, in place of its seconds")
-    add("--batch", type=int, default=128)
+    add("--batch", type=int, default=64)
     add("--rate", type=float, default=5e-4, help="of the fine-tuning")
-    add("--student-rate", type=float, default=1e-4)
+    add("--student-rate", type=float, default=2e-4)
     add("--ratio", type=int, default=2, help="steps of the critic for one of the student")
     add("--steps", type=int, default=4, help="of the student")
-    add("--every", type=int, default=1, help="take every so many-th of the concepts")
+    add("--every", type=int, default=2, help="take every so many-th of the concepts")
     add("--prompts", type=int, default=32, help="names to judge on, besides the kinds")
     add("--seeds", type=int, default=32)
     add("--few-ways", action="store_true", help="one strength of each way only")
@@ -114,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     truth = Truth()
     cards = Cards(truth, device, every=options.every)
     texts = Texts(load_text_encoder(options.text_encoder, dtype=torch.float32), cards)
-    bench, report = Bench(cards, texts, options), Report(options)
+    bench, report = Bench(cards, texts, options), Report(options, cards.kinds)
     teacher = make_teacher(options, cards, texts, report)
     report.add("References", {"what": "true pictures", **bench.score(bench.true())})
     for steps, scale in ((20, 1.0), (20, 3.0), (options.steps, 3.0)):
@@ -124,18 +126,30 @@ def main(arguments: list[str] | None = None) -> None:
     for way in chosen(options):
         drawn = bench.by_student(way, student, teacher)
         report.add("Ways", {"way": way.name, "strength": way.strength, **bench.score(drawn)}, drawn)
-    report.grid(bench)
+    report.grid()
 
 
 class Report:
     """Settings, rows so far and pictures to show; written after each row, so that nothing is lost."""
 
-    def __init__(self, options: argparse.Namespace):
+    def __init__(self, options: argparse.Namespace, kinds: int):
         self.options, self.began = options, time.monotonic()
-        names = ("teacher_seconds", "seconds", "batch", "rate", "student_rate", "ratio", "steps", "prompts", "seeds")
+        names = (
+            "teacher_seconds",
+            "seconds",
+            "batch",
+            "rate",
+            "student_rate",
+            "ratio",
+            "steps",
+            "every",
+            "prompts",
+            "seeds",
+        )
         self.settings = {"model": options.model.name, **{name: getattr(options, name) for name in names}}
         self.sections: dict[str, list[dict[str, Any]]] = {}
         self.shown: dict[str, Tensor] = {}
+        self.kind = -kinds  # the first prompt for a kind
 
     def add(self, section: str, row: dict[str, Any], drawn: Tensor | None = None) -> None:
         values = {key: value["value"] if isinstance(value, dict) else value for key, value in row.items()}
@@ -145,16 +159,12 @@ class Report:
         write_results(self.options.results, self.options.name, self.settings, self.sections)
         if drawn is not None:
             name = row.get("what") or f"{row['way']} {row['strength'] or ''}"
-            self.shown[name.strip()] = drawn[[0, len(drawn) // 2, -cards_kinds(drawn)], :4].flatten(0, 1).cpu()
+            self.shown[name.strip()] = drawn[[0, len(drawn) // 2, self.kind], :4].flatten(0, 1).cpu()
 
-    def grid(self, bench: Bench) -> None:
+    def grid(self) -> None:
         """Write pictures of three prompts, four seeds each, a row a way."""
         count = len(next(iter(self.shown.values())))
         write_grid(self.options.pictures / f"{self.options.name}.webp", self.shown, count)
-
-
-def cards_kinds(drawn: Tensor) -> int:
-    return min(6, len(drawn))
 
 
 def make_teacher(options: argparse.Namespace, cards: Cards, texts: Texts, report: Report) -> Any:
@@ -190,16 +200,11 @@ def make_student(options: argparse.Namespace, teacher: Any, bench: Bench, report
 
 
 def keep(options: argparse.Namespace, network: Any, name: str, step: int) -> None:
+    """Write a network in bfloat16 where weights are wanted."""
     if options.weights:
         options.weights.mkdir(parents=True, exist_ok=True)
         told = {"steps": str(step), "train_tokens": "16"}
-        save_model(copied(network), options.weights / f"{name}.safetensors", told)
-
-
-def copied(network: Any) -> Any:
-    import copy
-
-    return copy.deepcopy(network).bfloat16()
+        save_model(copy.deepcopy(network).bfloat16(), options.weights / f"{name}.safetensors", told)
 
 
 def chosen(options: argparse.Namespace) -> list[Way]:

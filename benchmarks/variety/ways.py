@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,8 @@ class Way:
     In the first `changed` steps the velocity is that of the empty prompt by `empty`, that of the prompt with noise of
     `text_noise` standard deviations on its features, or the teacher's. The noise to start from is `scale` times as
     strong, and has `colour` of one random colour and `blobs` of 4 × 4 random ones mixed in. At `begin` the first step
-    begins, from as much of a picture of random blobs. After each changed step `renoise` of the noise is new.
+    begins, from as much of a picture of random colour or blobs. A changed step more, of length `first`, comes before
+    the others. After each changed step `renoise` of the noise is new.
     """
 
     name: str = "plain"
@@ -38,7 +40,15 @@ class Way:
     colour: float = 0.0
     blobs: float = 0.0
     begin: float = 0.0
+    first: float = 0.0
     renoise: float = 0.0
+
+    @property
+    def grid(self) -> list[float]:
+        """The times of the steps."""
+        begin = self.begin + self.first
+        steps = begin + (1 - begin) * times("rational", self.steps, alpha=self.alpha)
+        return [*([self.begin] if self.first else []), *steps.tolist()]
 
 
 def ways(steps: int) -> Iterator[Way]:
@@ -54,6 +64,10 @@ def ways(steps: int) -> Iterator[Way]:
         yield made("empty prompt, first step", share, changed=1, empty=share)
     for share in (0.5, 1.0):
         yield made("empty prompt, first half", share, changed=half, empty=share)
+    for first in (0.02, 0.05, 0.1, 0.2):
+        yield made("empty prompt, a step more", first, first=first, changed=1, empty=1.0)
+    for first in (0.02, 0.05, 0.1, 0.2):
+        yield made("noise on the text, a step more", first, first=first, changed=1, text_noise=2.0)
     for noise in (0.25, 0.5, 1.0, 2.0):
         yield made("noise on the text, first step", noise, changed=1, text_noise=noise)
     for noise in (0.25, 0.5, 1.0):
@@ -95,9 +109,8 @@ def start(way: Way, x: Tensor) -> Tensor:
 @torch.inference_mode()
 def sample(way: Way, student: Network, teacher: Network, x: Tensor, text: Text, empty: Text) -> Tensor:
     """Return pictures of prompts from noise x (B, 3, H, W), by Euler steps."""
-    grid = way.begin + (1 - way.begin) * times("rational", way.steps, alpha=way.alpha)
     x = start(way, x)
-    for i, (t, after) in enumerate(zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True)):
+    for i, (t, after) in enumerate(pairwise(way.grid)):
         now = torch.full((len(x),), t, device=x.device)
         changed = i < way.changed
         if changed and way.teacher:
@@ -124,8 +137,7 @@ def changed_velocity(way: Way, network: Network, x: Tensor, t: Tensor, text: Tex
 
 def between(teacher: Network, x: Tensor, t: float, after: float, text: Text, empty: Text, steps: int = 5) -> Tensor:
     """Follow the teacher's guided flow from t to `after`."""
-    grid = torch.linspace(t, after, steps + 1).tolist()
-    for a, b in zip(grid[:-1], grid[1:], strict=True):
+    for a, b in pairwise(torch.linspace(t, after, steps + 1).tolist()):
         x = x + (b - a) * guided(teacher, x, torch.full((len(x),), a, device=x.device), text, empty)
     return x
 
