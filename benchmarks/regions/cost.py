@@ -19,7 +19,7 @@ from ..shared.timing import alternate, device_name
 from .layouts import Layout
 
 WORDS = 24  # tokens of a prompt
-SIDES = (128, 256, 512)
+SIDES = (64, 128, 192)
 
 
 @torch.inference_mode()

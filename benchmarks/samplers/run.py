@@ -6,6 +6,7 @@ Writes benchmarks/results/samplers.md and .json. Needs a ComfyUI: `--comfyui`, o
 """
 
 import argparse
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,16 +27,16 @@ from ..few_steps.run import on_grid
 from ..schedules.measured import measured_times, probe, probe_times
 from ..shared.comfyui import add_comfyui, import_comfyui
 from ..shared.graphs import recorded_velocity
-from ..shared.metrics import edge_distance, mean, psnr, rate
+from ..shared.metrics import edge_distance, psnr
 from ..shared.networks import open_network
 from ..shared.options import ROOT, add_redraw
 from ..shared.report import stored_results, write_results
 from ..shared.sections import BASE
 from ..shared.truth import DEMO, Truth
+from .report import ALL, BEST, best, publish, rows
 
 EVALUATIONS = (4, 6, 8, 10, 20)
 SHIFTS = (1.0, 3.0, 6.0)
-USUAL = "res_multistep", "simple, shift 3"
 PROBES = 15
 Grids = dict[str, Callable[[int], Tensor]]
 """Name of a schedule → its times (steps + 1,) for so many steps."""
@@ -115,59 +116,22 @@ def runs(setting: Setting, grids: Grids, evaluations: list[int]) -> Iterator[tup
                 yield names, partial(integrate, velocity, x, grid(spent // 2).double(), "midpoint")
 
 
+def title(names: dict[str, Any]) -> str:
+    """Return what a run is called: its sampler and its schedule."""
+    return f"{names['sampler']}, {names['schedule']}"
+
+
 @torch.inference_mode()
 def measure(options: argparse.Namespace, keep: Callable[[list[dict]], None]) -> list[dict[str, Any]]:
     """Return names and scores of every run; `keep` is given those so far."""
     setting, found = Setting(options), []
-    for names, draw in tqdm(list(runs(setting, setting.grids(), options.evaluations))):
+    wanted = [re.compile(pattern) for pattern in options.only]
+    every = list(runs(setting, setting.grids(), options.evaluations))
+    for names, draw in tqdm([run for run in every if not wanted or any(p.search(title(run[0])) for p in wanted)]):
         found.append({**names, **setting.score(draw())})
         if len(found) % 10 == 0:
             keep(found)
     return found
-
-
-def by_prompt(values: Tensor, seeds: int, half: int | None = None) -> Tensor:
-    """Return means over the noises of each prompt, or over one half of them."""
-    each = values.float().unflatten(0, (-1, seeds))
-    return (each if half is None else each[:, half::2]).mean(1)
-
-
-def rows(found: list[dict[str, Any]], seeds: int) -> list[dict[str, Any]]:
-    """Return a row a run: scores, and the PSNR less that of what people run at as many evaluations."""
-    usual = {run["evaluations"]: run for run in found if (run["sampler"], run["schedule"]) == USUAL}
-    table = []
-    for run in found:
-        names = {key: value for key, value in run.items() if not isinstance(value, Tensor)}
-        row = {**names, "identity": rate(run["identity"]), "psnr": mean(by_prompt(run["psnr"], seeds))}
-        row["edges"] = mean(by_prompt(run["edges"], seeds))
-        if run["evaluations"] in usual:
-            row["PSNR − usual, dB"] = mean(by_prompt(run["psnr"] - usual[run["evaluations"]]["psnr"], seeds))
-        table.append(row)
-    return table
-
-
-def best(found: list[dict[str, Any]], seeds: int) -> list[dict[str, Any]]:
-    """Return per number of evaluations the run with the highest PSNR on even noises, judged on odd ones."""
-    table = []
-    for spent in sorted({run["evaluations"] for run in found}):
-        same = [run for run in found if run["evaluations"] == spent]
-        usual = next((run for run in same if (run["sampler"], run["schedule"]) == USUAL), None)
-        if usual is None:
-            continue
-        top = max(same, key=lambda run: float(by_prompt(run["psnr"], seeds, 0).mean()))
-        gain = mean(by_prompt(top["psnr"] - usual["psnr"], seeds, 1))
-        names = {key: top[key] for key in ("evaluations", "sampler", "schedule")}
-        fewer = fewest(found, usual, seeds)
-        table.append({**names, "PSNR − usual, dB": gain, "as good as usual with": fewer})
-    return table
-
-
-def fewest(found: list[dict[str, Any]], usual: dict[str, Any], seeds: int) -> str:
-    """Return the cheapest run that is no worse than the usual one on all noises, by its mean PSNR."""
-    goal = float(usual["psnr"].mean())
-    enough = [run for run in found if float(run["psnr"].mean()) >= goal and run["evaluations"] <= usual["evaluations"]]
-    run = min(enough, key=lambda run: (run["evaluations"], -float(run["psnr"].mean())))
-    return f"{run['evaluations']}, {run['sampler']}, {run['schedule']}"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -179,10 +143,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--prompts", type=int, default=16)
     add("--seeds", type=int, default=4, help="noises a prompt, an even number")
     add("--evaluations", type=int, nargs="*", default=list(EVALUATIONS))
+    add("--only", nargs="*", default=[], help="patterns of SAMPLER, SCHEDULE to run (default: all)")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the network computes in")
     add("--device", default="cpu")
     add("--name", default="samplers", help="of the files in --results")
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    add("--document", type=Path, default=ROOT / "docs" / "few_steps.md", help="whose table is filled in")
     add_comfyui(parser)
     add_redraw(parser)
     return parser.parse_args(arguments)
@@ -191,19 +157,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     if options.redraw:
-        write_results(options.results, options.name, *stored_results(options.results, options.name, needed=True))
-        return
+        return publish(options, *stored_results(options.results, options.name, needed=True))
     import_comfyui(options.comfyui, options.device)
     names = ("guidance", "prompts", "seeds", "dtype")
     settings = {"model": options.model.name, **{name: getattr(options, name) for name in names}}
     began = time.monotonic()
 
-    def keep(found: list[dict[str, Any]]) -> None:
+    def tables(found: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         settings["seconds"] = round(time.monotonic() - began)
-        sections = {"Best against the usual": best(found, options.seeds), "All runs": rows(found, options.seeds)}
-        write_results(options.results, options.name, settings, sections)
+        return {BEST: best(found, options.seeds), ALL: rows(found, options.seeds)}
 
-    keep(measure(options, keep))
+    found = measure(options, lambda found: write_results(options.results, options.name, settings, tables(found)))
+    publish(options, settings, tables(found))
 
 
 if __name__ == "__main__":
