@@ -15,7 +15,7 @@ from ..shared.comfyui import add_comfyui
 from ..shared.networks import open_network
 from ..shared.options import ROOT
 from ..shared.report import write_results
-from ..shared.timing import alternate, device_name
+from ..shared.timing import Calls, alternate, device_name
 from .layouts import Layout
 
 WORDS = 24  # tokens of a prompt
@@ -30,7 +30,7 @@ def compare(model, side: int, rounds: int) -> dict:
     width = model.config.cap_feat_dim
     texts = [(torch.randn(1, WORDS, width, generator=generator), None) for _ in range(3)]
     x, t = torch.randn(1, 3, *layout.size, generator=generator), torch.full((1,), 0.5)
-    calls = {
+    calls: Calls = {
         "one prompt": partial(model, x, t, *texts[0]),
         "two regions": partial(model.regional(texts, layout.masks()), x, t),
     }

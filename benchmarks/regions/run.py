@@ -152,7 +152,7 @@ def measure(bench: Bench, layout: Layout, method: str, count: int) -> dict[str, 
     samples = bench.pictures[f"{layout.name}, {method}"] = torch.cat(each)
     found = torch.stack([bench.truth.nearest(cell) for cell in layout.cells(samples)], dim=1)
     right = found == torch.tensor(pictures * bench.seeds)
-    rates = {"regions right, %": rate(right.flatten()), "all of a picture, %": rate(right.all(1))}
+    rates: dict[str, Any] = {"regions right, %": rate(right.flatten()), "all of a picture, %": rate(right.all(1))}
     if bench.seeds > 1:
         shares = right.all(1).float().view(bench.seeds, -1).mean(1)
         rates["by seed"] = " ".join(f"{100 * share:.0f}" for share in shares)

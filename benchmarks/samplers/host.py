@@ -36,9 +36,9 @@ class Denoiser:
         return x + sigma[0] * self.velocity(x, 1 - sigma[0])
 
 
-def simple_sigmas(shift: float, steps: int) -> Tensor:
-    """Return the sigmas (steps + 1,) of core's `simple` schedule at a shift."""
-    return comfy.samplers.calculate_sigmas(FlowSampling(shift), "simple", steps)
+def simple_times(shift: float, steps: int) -> Tensor:
+    """Return the times (steps + 1,) of core's `simple` schedule at a shift."""
+    return 1 - comfy.samplers.calculate_sigmas(FlowSampling(shift), "simple", steps).double()
 
 
 def run(name: str, velocity: Velocity, x: Tensor, sigmas: Tensor, seed: int = 0) -> Tensor:

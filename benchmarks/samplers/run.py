@@ -53,7 +53,7 @@ class Setting:
         self.size = getattr(self.network, "train_size", BASE)
         prompts, concepts = self.truth.prompts(options.prompts)
         order = sorted(range(len(prompts)), key=lambda i: int(encoder([prompts[i]])[1].sum()))  # equal lengths together
-        prompts, concepts = ([each[i] for i in order] for each in (prompts, concepts))
+        prompts, concepts = [prompts[i] for i in order], [concepts[i] for i in order]
         self.concepts = torch.tensor(concepts).repeat_interleave(self.seeds)
         self.true = self.truth.pictures(self.size)[self.concepts]
         prompts = [prompt for prompt in prompts for _ in range(self.seeds)]
@@ -67,12 +67,12 @@ class Setting:
 
     def grids(self) -> Grids:
         """Return all schedules; one of them is measured on other noises."""
-        from .host import simple_sigmas
+        from .host import simple_times
 
         other = noise(range(10_000, 10_000 + len(self.x)), self.size, self.size).to(self.x.device)
         path, end = probe(self.velocity, other, probe_times(PROBES))
         follow = partial(on_grid, self.velocity, other, "euler")
-        found: Grids = {f"simple, shift {s:g}": lambda n, s=s: 1 - simple_sigmas(s, n).double() for s in SHIFTS}
+        found: Grids = {f"simple, shift {shift:g}": partial(simple_times, shift) for shift in SHIFTS}
         found |= {name: partial(times, name) for name in ("sigmoid", "rational")}
         return found | {"measured": lambda n: measured_times(path, end, follow, n, "euler")}
 

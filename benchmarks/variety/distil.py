@@ -9,6 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -184,8 +185,8 @@ class Distillation:
     def run(self, clock: Clock, ratio: int, graphs: bool, peek: Callable[[int, Any], None]) -> None:
         """Take turns, `ratio` steps of the critic for one of the student; `peek` is shown the student now and then."""
         device, count = self.cards.device, len(self.grid) - 1
-        critics = [recorded(lambda i=i: self.learn_critic(i), device, graphs) for i in range(count)]
-        students = [recorded(lambda i=i: self.learn_student(i), device, graphs) for i in range(count)]
+        critics = [recorded(partial(self.learn_critic, i), device, graphs) for i in range(count)]
+        students = [recorded(partial(self.learn_student, i), device, graphs) for i in range(count)]
         shown = 0.0
         turns = torch.randint(count, (1_000_000,), generator=torch.Generator().manual_seed(0)).tolist()
         while (factor := clock.tick(device)) is not None:

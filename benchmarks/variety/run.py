@@ -40,7 +40,7 @@ class Bench:
     def over(self, run: Any) -> Tensor:
         """Return run(noise, text, empty text) of every prompt with every seed, (prompts, seeds, 3, H, W)."""
         rows = torch.tensor(self.prompts, device=self.cards.device).repeat_interleave(self.seeds)
-        drawn = []
+        drawn: list[Tensor] = []
         torch.manual_seed(0)
         for part in rows.split(256):
             first = len(drawn) * 256

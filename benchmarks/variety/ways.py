@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +57,7 @@ def ways(steps: int) -> Iterator[Way]:
     plain = Way(steps=steps)
     half = max(1, steps // 2)
 
-    def made(name: str, strength: float, **options: float) -> Way:
+    def made(name: str, strength: float, **options: Any) -> Way:
         return replace(plain, name=name, strength=strength, **options)
 
     yield plain

@@ -22,7 +22,7 @@ def noise() -> torch.Tensor:
 
 @pytest.mark.parametrize("shift", run.SHIFTS)
 def test_simple_with_a_shift_is_the_rational_schedule(shift):
-    t = 1 - host.simple_sigmas(shift, 8)
+    t = host.simple_times(shift, 8).float()
     torch.testing.assert_close(t, times("rational", 8, alpha=shift), atol=2e-3, rtol=0)
 
 
