@@ -1,6 +1,7 @@
 """The tables of the samplers benchmark."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ def rows(found: list[dict[str, Any]], seeds: int) -> list[dict[str, Any]]:
         names = {key: value for key, value in run.items() if not isinstance(value, Tensor)}
         row = {**names, "identity": rate(run["identity"]), "psnr": mean(by_prompt(run["psnr"], seeds))}
         row["edges"] = mean(by_prompt(run["edges"], seeds))
-        if run["evaluations"] in usual:
-            row["PSNR − usual, dB"] = mean(by_prompt(run["psnr"] - usual[run["evaluations"]]["psnr"], seeds))
-        table.append(row)
+        same = usual.get(run["evaluations"])
+        gain = math.nan if same is None else mean(by_prompt(run["psnr"] - same["psnr"], seeds))
+        table.append({**row, "PSNR − usual, dB": gain})
     return table
 
 

@@ -50,7 +50,7 @@ class Setting:
         self.network = open_network(options.model, options.comfyui, dtype, options.device)
         encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
         self.truth, self.seeds = Truth(known=getattr(self.network, "known", 0)), options.seeds
-        self.size = getattr(self.network, "train_size", BASE)
+        self.size = options.size or getattr(self.network, "train_size", BASE)
         prompts, concepts = self.truth.prompts(options.prompts)
         order = sorted(range(len(prompts)), key=lambda i: int(encoder([prompts[i]])[1].sum()))  # equal lengths together
         prompts, concepts = [prompts[i] for i in order], [concepts[i] for i in order]
@@ -143,6 +143,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--prompts", type=int, default=16)
     add("--seeds", type=int, default=4, help="noises a prompt, an even number")
     add("--evaluations", type=int, nargs="*", default=list(EVALUATIONS))
+    add("--size", type=int, help=f"of the pictures in pixels (default: what a file of core's says, else {BASE})")
     add("--only", nargs="*", default=[], help="patterns of SAMPLER, SCHEDULE to run (default: all)")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the network computes in")
     add("--device", default="cpu")

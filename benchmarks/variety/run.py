@@ -7,6 +7,7 @@ its seeds differ more. Writes benchmarks/results/variety.md and .json, and a gri
 
 import argparse
 import copy
+import re
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -95,6 +96,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--prompts", type=int, default=32, help="names to judge on, besides the kinds")
     add("--seeds", type=int, default=32)
     add("--few-ways", action="store_true", help="one strength of each way only")
+    add("--ways", nargs="*", default=[], help="patterns of the names of the ways (default: all)")
     add("--graphs", action=argparse.BooleanOptionalAction, default=True, help="record CUDA graphs")
     add("--seed", type=int, default=0)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -209,5 +211,7 @@ def keep(options: argparse.Namespace, network: Any, name: str, step: int) -> Non
 
 def chosen(options: argparse.Namespace) -> list[Way]:
     """Return the ways to sample in, by the options."""
-    every = list(ways(options.steps))
+    every = [
+        way for way in ways(options.steps) if not options.ways or any(re.search(p, way.name) for p in options.ways)
+    ]
     return list({way.name: way for way in every}.values()) if options.few_ways else every

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...samplers import times
+from ...samplers.variety import begin_on_colours
 
 Text = tuple[Tensor, Tensor]
 """Features (B, L, D) and mask (B, L)."""
@@ -25,8 +26,9 @@ class Way:
     In the first `changed` steps the velocity is that of the empty prompt by `empty`, that of the prompt with noise of
     `text_noise` standard deviations on its features, or the teacher's. The noise to start from is `scale` times as
     strong, and has `colour` of one random colour and `blobs` of 4 × 4 random ones mixed in. At `begin` the first step
-    begins, from as much of a picture of random colour or blobs. A changed step more, of length `first`, comes before
-    the others. After each changed step `renoise` of the noise is new.
+    begins, from as much of a picture of random colour or blobs, at `own` from the noise's own colour, as the node Seed
+    Variety does. A changed step more, of length `first`, comes before the others. After each changed step `renoise` of
+    the noise is new.
     """
 
     name: str = "plain"
@@ -38,6 +40,7 @@ class Way:
     text_noise: float = 0.0
     teacher: bool = False
     scale: float = 1.0
+    own: float = 0.0
     colour: float = 0.0
     blobs: float = 0.0
     begin: float = 0.0
@@ -47,7 +50,7 @@ class Way:
     @property
     def grid(self) -> list[float]:
         """The times of the steps."""
-        begin = self.begin + self.first
+        begin = self.begin + self.own + self.first
         steps = begin + (1 - begin) * times("rational", self.steps, alpha=self.alpha)
         return [*([self.begin] if self.first else []), *steps.tolist()]
 
@@ -79,9 +82,11 @@ def ways(steps: int) -> Iterator[Way]:
         yield made("schedule, alpha", alpha, alpha=alpha)
     for scale in (1.05, 1.1, 1.2, 1.4):
         yield made("stronger noise", scale, scale=scale)
-    for share in (0.1, 0.2, 0.4, 0.8):
+    for strength in (0.01, 0.02, 0.03, 0.05):
+        yield made("Seed Variety", strength, own=strength)
+    for share in (0.03, 0.1, 0.2):
         yield made("one colour in the noise", share, colour=share)
-    for share in (0.2, 0.4, 0.8):
+    for share in (0.05, 0.1, 0.2):
         yield made("blobs in the noise", share, blobs=share)
     for begin in (0.05, 0.1, 0.2, 0.3):
         yield made("begin on random colours", begin, begin=begin, colour=1.0)
@@ -97,7 +102,7 @@ def ways(steps: int) -> Iterator[Way]:
 
 def start(way: Way, x: Tensor) -> Tensor:
     """Return what sampling begins with, from noise (B, 3, H, W)."""
-    rough = torch.zeros_like(x)
+    x, rough = begin_on_colours(x, way.own), torch.zeros_like(x)
     for share, cells in ((way.colour, 1), (way.blobs, 4)):
         if share:
             grid = torch.randn(len(x), x.shape[1], cells, cells, device=x.device)
