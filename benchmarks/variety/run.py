@@ -20,12 +20,22 @@ from ...nextdit import load_model, save_model
 from ...nextdit.text import load_text_encoder
 from ...samplers import times
 from ..shared.options import ROOT, add_redraw
-from ..shared.report import stored_results, write_grid, write_results
+from ..shared.report import (
+    brief,
+    fill_document,
+    measured_with,
+    settings_text,
+    stored_results,
+    write_grid,
+    write_results,
+)
 from ..shared.truth import DEMO, Truth
 from .cards import Cards
 from .distil import Clock, Distillation, Learner, Texts, train_teacher, velocity
 from .measures import measures
 from .ways import Way, guided, sample, ways
+
+TABLE = "Seed Variety"
 
 
 class Bench:
@@ -103,6 +113,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--name", default="variety", help="of the files in --results and --pictures")
     add("--results", type=Path, default=ROOT / "benchmarks" / "results")
     add("--pictures", type=Path, default=ROOT / "docs" / "pictures")
+    add("--document", type=Path, default=ROOT / "docs" / "few_steps.md", help="whose table is filled in")
     add("--weights", type=Path, help="folder to write teacher and student to")
     add_redraw(parser)
     return parser.parse_args(arguments)
@@ -111,8 +122,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     if options.redraw:
-        write_results(options.results, options.name, *stored_results(options.results, options.name, needed=True))
-        return
+        return publish(options, *stored_results(options.results, options.name, needed=True))
     torch.manual_seed(options.seed)
     device = torch.device(options.device)
     truth = Truth()
@@ -129,6 +139,15 @@ def main(arguments: list[str] | None = None) -> None:
         drawn = bench.by_student(way, student, teacher)
         report.add("Ways", {"way": way.name, "strength": way.strength, **bench.score(drawn)}, drawn)
     report.grid()
+
+
+def publish(options: argparse.Namespace, settings: dict[str, Any], sections: dict[str, list[dict[str, Any]]]) -> None:
+    """Write the results, and the document's table of what Seed Variety does."""
+    write_results(options.results, options.name, settings, sections)
+    if TABLE in sections:
+        keys = ("way", "strength", "right, %", "distance", "colours")
+        text = f"{brief(sections[TABLE], keys)}\n\n{measured_with(settings.get(TABLE, settings_text(settings)))}"
+        fill_document(options.document, {TABLE: text})
 
 
 class Report:

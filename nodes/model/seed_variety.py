@@ -21,7 +21,7 @@ class SeedVariety(io.ComfyNode):
                 io.Model.Input("model", tooltip="A flow model, such as Z-Image, FLUX or Lumina. Distilled ones gain."),
                 io.Float.Input(
                     "strength",
-                    default=0.03,
+                    default=0.02,
                     min=0.0,
                     max=0.5,
                     step=0.01,
