@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ...nextdit import NextDiT
 from ...nextdit.text import load_text_encoder
 from ...pipelines.sampling import Sampling, features, guided_velocity, noise
 from ...samplers import integrate, times
@@ -59,10 +58,10 @@ class Setting:
         prompts = [prompt for prompt in prompts for _ in range(self.seeds)]
         self.x = noise(range(len(prompts)), self.size, self.size).to(options.device)
         sampling, nothing = Sampling(cfg=options.guidance), [""] * len(prompts)
-        if isinstance(self.network, NextDiT):
-            velocity = guided_velocity(self.network, *features(encoder, prompts, nothing, sampling), sampling)
-        else:
+        if hasattr(self.network, "patcher"):  # one of core's
             velocity = by_text(self.network, [encoder([prompt]) for prompt in (*prompts, *nothing)], sampling)
+        else:
+            velocity = guided_velocity(self.network, *features(encoder, prompts, nothing, sampling), sampling)
         self.velocity = recorded_velocity(velocity, self.x)
 
     def grids(self) -> Grids:
