@@ -29,8 +29,9 @@ def vary_seeds(model, strength: float):
 
     def on_colours(executor, noise, latent_image, sampler, sigmas, *args, latent_shapes=(), **kwargs):
         kwargs |= {"latent_shapes": latent_shapes} if latent_shapes else {}  # which older releases do not have
-        whole = len(sigmas) > 1 and float(sigmas[0]) > ALMOST_NOISE and not torch.count_nonzero(latent_image)
-        if whole and len(latent_shapes) < 2:  # several latents come as one flat row, which has no channels
+        image = latent_image is not None and bool(torch.count_nonzero(latent_image))
+        from_noise = len(sigmas) > 1 and float(sigmas[0]) > ALMOST_NOISE and not image
+        if from_noise and len(latent_shapes) < 2:  # several latents come as one flat row, which has no channels
             # the sampler takes 1 - strength of it, as of any noise at the first sigma
             noise = noise + strength / (1 - strength) * colours_of(noise)
             sigmas = (1 - strength) * sigmas
