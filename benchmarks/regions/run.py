@@ -36,7 +36,7 @@ from ..shared.report import (
     write_grid,
     write_results,
 )
-from ..shared.sections import BASE, Bench
+from ..shared.sections import Bench
 from ..shared.truth import DEMO, Truth
 from .layouts import INSET, LAYOUTS, Layout
 
