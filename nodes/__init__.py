@@ -17,6 +17,7 @@ from .loaders.load_model import LoadModel
 from .loaders.load_text_encoder import LoadTextEncoder
 from .model.context_drop import DropContext
 from .model.scaled_rope import ScaledRope
+from .model.seed_variety import SeedVariety
 from .points.complete_points import CompletePoints
 from .points.cut_points import CutPoints
 from .points.draw_points import DrawPoints
@@ -82,6 +83,7 @@ NODES: list[type[io.ComfyNode]] = [
     ImageToVideo,
     EncodeVideo,
     DecodeVideo,
+    SeedVariety,
 ]
 
 

@@ -5,9 +5,10 @@ Writes benchmarks/results/regions.md and .json, the tables in docs/regions.md, a
 
 import argparse
 import random
+import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,10 @@ from tqdm import tqdm
 from ...nextdit import Call
 from ...nextdit.layers.attend import default_attend
 from ...nextdit.region_areas import paint_areas
-from ...nextdit.regions import Region, Regions, grid_cell
+from ...nextdit.regions import Region, Regions
 from ...nextdit.span import NEVER, Span
 from ...nextdit.text import load_text_encoder
 from ...pipelines.sampling import noise
-from ...training.data.emoji.concepts import LEFT_OF
 from ..shared.comfyui import add_comfyui
 from ..shared.metrics import mean, rate
 from ..shared.networks import open_network, trained_pixels
@@ -36,51 +36,16 @@ from ..shared.report import (
     write_grid,
     write_results,
 )
-from ..shared.sections import BASE, Bench
+from ..shared.sections import Bench
 from ..shared.truth import DEMO, Truth
+from .layouts import INSET, LAYOUTS, Layout
 
 ROOT = Path(__file__).parents[2]
+NEXT_SEEDS = 10_000  # between one noise of a picture and the next
 Texts = list[tuple[Tensor, Tensor]]
 """Features (B, L, D) and mask (B, L): of the global prompts, then of each region's."""
 Velocity = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A grid of prompts in one picture, each on side × side pixels."""
-
-    name: str
-    rows: int
-    columns: int
-    side: int = BASE
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.rows * self.side, self.columns * self.side
-
-    def cells(self, x: Tensor) -> list[Tensor]:
-        """Cut pictures (B, C, H, W) into their cells, row by row."""
-        return [cell for row in x.chunk(self.rows, -2) for cell in row.chunk(self.columns, -1)]
-
-    def join(self, cells: list[Tensor]) -> Tensor:
-        """Undo `cells`."""
-        rows = [torch.cat(cells[i : i + self.columns], -1) for i in range(0, len(cells), self.columns)]
-        return torch.cat(rows, -2)
-
-    def masks(self) -> Tensor:
-        """Return the cells' masks (1, R, H, W)."""
-        places = [(row, column) for row in range(self.rows) for column in range(self.columns)]
-        return torch.stack([grid_cell(self.rows, self.columns, *place, *self.size) for place in places])[None]
-
-    def describe(self, names: list[str]) -> str:
-        """Return the global prompt: the demo's own words for two side by side, else the names in a row."""
-        if (self.rows, self.columns) == (1, 2):
-            return LEFT_OF["en"][0].format(a=names[0], b=names[1])
-        return " ".join(names)
-
-
 SEAMS = "seams"
-LAYOUTS = [Layout("side by side", 1, 2), Layout("one above the other", 2, 1), Layout("2×2", 2, 2)]
 
 
 def one_prompt(model, layout: Layout, texts: Texts) -> Velocity:
@@ -141,6 +106,7 @@ def areas_first(model, layout: Layout, texts: Texts) -> Velocity:
     return regional(model, layout, texts, areas_until=0.3)
 
 
+REFERENCE = ("regions, reference maths",)
 METHODS = {
     "one prompt": one_prompt,
     "stock Set Mask": stock_masks,
@@ -151,27 +117,29 @@ METHODS = {
     "Regional Prompt, areas_until 0, global_weight 0.3": with_global,
 }
 OTHER_LAYOUTS = ("one prompt", "stock Set Area", "Regional Prompt", "Regional Prompt, areas_until 0")
+IN_ONE = ("one prompt", "Regional Prompt", "Regional Prompt, areas_until 0")  # of a region that lies in a picture
 
 
 @torch.inference_mode()
-def draw(bench: Bench, layout: Layout, method: Callable[..., Velocity], pictures: list[list[int]]) -> Tensor:
-    """Return samples (N, 3, H, W) of pictures, each a list of a concept a cell; picture i has seed i."""
+def draw(bench: Bench, layout: Layout, method: Callable[..., Velocity], pictures: list[list[int]], first=0) -> Tensor:
+    """Return samples (N, 3, H, W) of pictures, each a list of a concept a cell; picture i has seed first + i."""
     drawn = []
     for start in range(0, len(pictures), bench.batch):
-        part = [[bench.truth.name(i, "en") for i in picture] for picture in pictures[start : start + bench.batch]]
-        prompts = [[layout.describe(names) for names in part], *map(list, zip(*part, strict=True))]
+        part = pictures[start : start + bench.batch]
+        named = [layout.texts([bench.truth.name(i, "en") for i in picture]) for picture in part]
+        prompts = list(map(list, zip(*named, strict=True)))
         dtype = bench.model.x_embedder.weight.dtype
         texts = [(text.to(dtype), mask.bool()) for text, mask in map(bench.encoder, prompts)]
         empty, empty_mask = bench.encoder([""] * len(part))
         positive = method(bench.model, layout, texts)
-        nothing = [(empty.to(dtype), empty_mask.bool())] * (1 + len(part[0]))
+        nothing = [(empty.to(dtype), empty_mask.bool())] * len(prompts)
         negative = (method if method is stock_areas else one_prompt)(bench.model, layout, nothing)
 
         def velocity(x: Tensor, t: Tensor, positive=positive, negative=negative) -> Tensor:
             t = t.to(x.device).expand(len(x))
             return bench.sampling.guide(positive(x, t), negative(x, t))
 
-        x = noise(range(start, start + len(part)), *layout.size).to(bench.device)
+        x = noise(range(first + start, first + start + len(part)), *layout.size).to(bench.device)
         drawn.append(bench.sampling.follow(velocity, x).cpu())
     return torch.cat(drawn).float()
 
@@ -179,24 +147,21 @@ def draw(bench: Bench, layout: Layout, method: Callable[..., Velocity], pictures
 def measure(bench: Bench, layout: Layout, method: str, count: int) -> dict[str, Any]:
     """Draw `count` random pictures and say in how many regions the nearest picture of all is the one asked for."""
     chooser = random.Random(0)
-    pictures = [chooser.sample(bench.truth.concepts, layout.rows * layout.columns) for _ in range(count)]
-    samples = draw(bench, layout, METHODS[method], pictures)
-    bench.pictures[f"{layout.name}, {method}"] = samples
+    pictures = [chooser.sample(bench.truth.concepts, layout.count) for _ in range(count)]
+    each = [draw(bench, layout, METHODS[method], pictures, NEXT_SEEDS * seed) for seed in range(bench.seeds)]
+    samples = bench.pictures[f"{layout.name}, {method}"] = torch.cat(each)
     found = torch.stack([bench.truth.nearest(cell) for cell in layout.cells(samples)], dim=1)
-    right = found == torch.tensor(pictures)
-    rates = {"regions right, %": rate(right.flatten()), "all of a picture, %": rate(right.all(1))}
+    right = found == torch.tensor(pictures * bench.seeds)
+    rates: dict[str, Any] = {"regions right, %": rate(right.flatten()), "all of a picture, %": rate(right.all(1))}
+    if bench.seeds > 1:
+        shares = right.all(1).float().view(bench.seeds, -1).mean(1)
+        rates["by seed"] = " ".join(f"{100 * share:.0f}" for share in shares)
     return {"method": method} | rates
 
 
 def seam(layout: Layout, samples: Tensor) -> dict[str, float]:
-    """Return how much pictures (N, 3, H, W) in [-1, 1] change across the borders of their cells, in levels of 255."""
-    x = samples.clamp(-1.0, 1.0)
-    steps = []
-    for axis, count in ((-2, layout.rows), (-1, layout.columns)):
-        for edge in range(1, count):
-            before, after = (x.select(axis, layout.side * edge - back) for back in (1, 0))
-            steps.append((after - before).abs().mean(dim=(1, 2)))
-    return mean(127.5 * torch.stack(steps).mean(dim=0))
+    """Return how much pictures (N, 3, H, W) in [-1, 1] change across the borders of the regions, in levels of 255."""
+    return mean(127.5 * layout.borders(samples.clamp(-1.0, 1.0)))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -205,13 +170,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--model", type=Path, default=DEMO / "diffusion_models" / "lumina-next-demo.safetensors")
     add("--text-encoder", type=Path, default=DEMO / "text_encoders" / "lumina-next-demo")
     add("--pictures", type=int, default=100, help="random pictures a row")
+    add("--seeds", type=int, default=1, help="noises a picture")
     add("--batch", type=int, default=10, help="pictures at once")
     add("--steps", type=int, default=10)
     add("--guidance", type=float, default=4.0)
     add("--device", default="cpu")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the networks compute in")
-    add("--layouts", nargs="*", help="words in the names of the layouts to draw (default: all)")
-    add("--methods", nargs="*", help="words in the names of the methods to run (default: all)")
+    add("--layouts", nargs="*", help="patterns of the names of the layouts to draw (default: all)")
+    add("--methods", nargs="*", help="patterns of the names of the methods to run (default: all)")
     add(
         "--name", default="regions", help="of the files in --results and --grids; under another the page stays as it is"
     )
@@ -227,9 +193,12 @@ def rows_of(options: argparse.Namespace) -> list[tuple[Layout, str]]:
     """Return which layouts are drawn how: all methods side by side, fewer in the others, only those asked for."""
 
     def wanted(words: list[str] | None, name: str) -> bool:
-        return not words or any(word.lower() in name.lower() for word in words)
+        return not words or any(re.search(word, name, re.IGNORECASE) for word in words)
 
-    every = [(layout, m) for layout in LAYOUTS for m in METHODS if layout is LAYOUTS[0] or m in OTHER_LAYOUTS]
+    def methods(layout: Layout) -> Collection[str]:
+        return IN_ONE if layout is INSET else METHODS if layout is LAYOUTS[0] else OTHER_LAYOUTS
+
+    every = [(layout, m) for layout in LAYOUTS for m in METHODS if m in methods(layout)]
     return [(layout, m) for layout, m in every if wanted(options.layouts, layout.name) and wanted(options.methods, m)]
 
 
@@ -243,11 +212,13 @@ def main(arguments: list[str] | None = None) -> None:
     bench = Bench(
         model, encoder, Truth(known=getattr(model, "known", 0)), options.steps, options.guidance, batch=options.batch
     )
-    settings = {name: getattr(options, name) for name in ("pictures", "steps", "guidance", "dtype")}
+    bench = replace(bench, seeds=options.seeds)
+    settings = {name: getattr(options, name) for name in ("pictures", "seeds", "steps", "guidance", "dtype")}
     settings = {"model": options.model.name} | settings | run_on(bench.device)
     results: dict[str, list[dict[str, Any]]] = {}
     start = time.monotonic()
-    rows = [row for row in rows_of(options) if METHODS[row[1]] is not reference or not hasattr(model, "regional")]
+    core = hasattr(model, "regional")  # one of core's: trained on words for places, and without the reference's maths
+    rows = [(layout, m) for layout, m in rows_of(options) if (layout is not INSET if not core else m not in REFERENCE)]
     for layout, method in (progress := tqdm(rows)):
         layout = replace(layout, side=trained_pixels(options.model, model.config.patch_size))
         progress.set_postfix_str(f"{layout.name}, {method}")
@@ -265,7 +236,8 @@ def main(arguments: list[str] | None = None) -> None:
         own = f"{layout.name}, "
         drawn = {name.removeprefix(own): x for name, x in bench.pictures.items() if name.startswith(own)}
         if drawn:
-            name = f"{options.name}-{layout.rows}x{layout.columns}.webp"
+            shape = "small" if layout is INSET else f"{layout.rows}x{layout.columns}"
+            name = f"{options.name}-{shape}.webp"
             write_grid(options.grids / name, drawn, min(6, *(len(samples) for samples in drawn.values())))
 
 

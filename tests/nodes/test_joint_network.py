@@ -12,6 +12,7 @@ from lumina_next.benchmarks.joint.batches import JointBatches
 from lumina_next.benchmarks.joint.config import CONFIG, read_config
 from lumina_next.benchmarks.joint.model import JointModel
 from lumina_next.benchmarks.quality import run as quality
+from lumina_next.benchmarks.regions import cost
 from lumina_next.benchmarks.regions import run as regions
 from lumina_next.benchmarks.shared.comfyui import import_comfyui
 from lumina_next.benchmarks.shared.networks import open_network
@@ -184,3 +185,11 @@ def test_what_it_takes_is_said(tmp_path):
     assert read_config(demo) is None
     with pytest.raises(ValueError, match="is no network that benchmarks.joint trained"):
         network.load(demo)
+
+
+def test_two_regions_are_timed_against_one_prompt(trained, tmp_path):
+    cost.main(
+        ["--model", str(trained), "--sides", "32", "--rounds", "3", "--results", str(tmp_path)] + ["--comfyui", COMFYUI]
+    )
+    (row,) = json.loads((tmp_path / "regions_cost.json").read_text("utf-8"))["sections"]["An evaluation"]
+    assert row["tokens"] == 128 and 0 < row["ratio"]["low"] <= row["ratio"]["high"]

@@ -1,0 +1,75 @@
+"""The tables of the samplers benchmark."""
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..shared.metrics import mean, rate
+from ..shared.report import brief, fill_document, measured_with, settings_text, write_results
+
+USUAL = "res_multistep", "simple, shift 3"
+BEST, ALL = "Best against the usual", "All runs"
+TABLES = {"samplers_demo": "ComfyUI's samplers, the demo", "samplers_joint64": "ComfyUI's samplers, its own class"}
+"""Name of a run → the table of docs/few_steps.md that it fills."""
+SHOWN = ("simple, shift 1", "simple, shift 3", "sigmoid")  # its schedules
+
+
+def by_prompt(values: Tensor, seeds: int, half: int | None = None) -> Tensor:
+    """Return means over the noises of each prompt, or over one half of them."""
+    each = values.float().unflatten(0, (-1, seeds))
+    return (each if half is None else each[:, half::2]).mean(1)
+
+
+def rows(found: list[dict[str, Any]], seeds: int) -> list[dict[str, Any]]:
+    """Return a row a run: scores, and the PSNR less that of what people run at as many evaluations."""
+    usual = {run["evaluations"]: run for run in found if (run["sampler"], run["schedule"]) == USUAL}
+    table = []
+    for run in found:
+        names = {key: value for key, value in run.items() if not isinstance(value, Tensor)}
+        row = {**names, "identity": rate(run["identity"]), "psnr": mean(by_prompt(run["psnr"], seeds))}
+        row["edges"] = mean(by_prompt(run["edges"], seeds))
+        same = usual.get(run["evaluations"])
+        gain = math.nan if same is None else mean(by_prompt(run["psnr"] - same["psnr"], seeds))
+        table.append({**row, "PSNR − usual, dB": gain})
+    return table
+
+
+def best(found: list[dict[str, Any]], seeds: int) -> list[dict[str, Any]]:
+    """Return per number of evaluations the run with the highest PSNR on even noises, judged on odd ones."""
+    table = []
+    for spent in sorted({run["evaluations"] for run in found}):
+        same = [run for run in found if run["evaluations"] == spent]
+        usual = next((run for run in same if (run["sampler"], run["schedule"]) == USUAL), None)
+        if usual is None:
+            continue
+        top = max(same, key=lambda run: float(by_prompt(run["psnr"], seeds, 0).mean()))
+        gain = mean(by_prompt(top["psnr"] - usual["psnr"], seeds, 1))
+        names = {key: top[key] for key in ("evaluations", "sampler", "schedule")}
+        fewer = fewest(found, usual, seeds)
+        table.append({**names, "PSNR − usual, dB": gain, "as good as usual with": fewer})
+    return table
+
+
+def fewest(found: list[dict[str, Any]], usual: dict[str, Any], seeds: int) -> str:
+    """Return the cheapest run that is no worse than the usual one on all noises, by its mean PSNR."""
+    goal = float(usual["psnr"].mean())
+    enough = [run for run in found if float(run["psnr"].mean()) >= goal and run["evaluations"] <= usual["evaluations"]]
+    run = min(enough, key=lambda run: (run["evaluations"], -float(run["psnr"].mean())))
+    return f"{run['evaluations']}, {run['sampler']}, {run['schedule']}"
+
+
+def publish(options: argparse.Namespace, settings: dict[str, Any], sections: dict[str, list[dict[str, Any]]]) -> None:
+    """Write the results, and the document's table where the run has one: the gain of each sampler by schedule."""
+    write_results(options.results, options.name, settings, sections)
+    if options.name not in TABLES:
+        return
+    gains: dict[tuple[int, str], dict[str, Any]] = {}
+    for row in sections[ALL]:
+        if row["schedule"] in SHOWN:
+            key = row["evaluations"], row["sampler"]
+            gains.setdefault(key, {"evaluations": key[0], "sampler": key[1]})[row["schedule"]] = row["PSNR − usual, dB"]
+    table = f"{brief(list(gains.values()))}\n\n{measured_with(settings_text(settings))}"
+    fill_document(Path(options.document), {TABLES[options.name]: table})

@@ -1,0 +1,54 @@
+"""Seed Variety in a real ComfyUI: where runs begin, which are left alone, and for which models."""
+
+import pytest
+import torch
+from comfy.patcher_extension import WrappersMP
+
+from lumina_next.nodes.adapter.patches.seed_variety import WRAPPER
+from lumina_next.nodes.model.seed_variety import SeedVariety
+from lumina_next.samplers.variety import begin_on_colours
+from lumina_next.tests.support.patch_models import load, sample, spied
+
+
+def vary(model, strength: float):
+    return SeedVariety.execute(model, strength).args[0]
+
+
+def calls(model, **options) -> list[tuple[float, torch.Tensor]]:
+    """Sigma and x of each call of the network."""
+    seen = []
+    model = spied(model, WrappersMP.APPLY_MODEL, lambda executor, x, t, *args, **kwargs: seen.append((float(t[0]), x)))
+    sample(model, cfg=1.0, **options)
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["lumina_next", "z_image"])
+def test_a_run_begins_on_the_noises_own_colours(kind):
+    model = load(kind)
+    plain, varied = calls(model, batch=2), calls(vary(model, 0.1), batch=2)
+    torch.testing.assert_close(varied[0][1], begin_on_colours(plain[0][1], 0.1), atol=1e-5, rtol=1e-5)
+    assert [sigma for sigma, _ in varied] == pytest.approx([0.9 * sigma for sigma, _ in plain], abs=1e-6)
+    assert sample(vary(model, 0.1), cfg=1.0).isfinite().all()
+
+
+def test_no_strength_changes_nothing_and_the_last_node_counts():
+    model = load("lumina_next")
+    assert torch.equal(sample(vary(model, 0.0)), sample(model))
+    twice = vary(vary(model, 0.3), 0.1)
+    assert torch.equal(sample(twice), sample(vary(model, 0.1)))
+    assert not vary(twice, 0.0).wrappers[WrappersMP.OUTER_SAMPLE].get(WRAPPER)
+    assert WRAPPER not in model.wrappers.get(WrappersMP.OUTER_SAMPLE, {})
+
+
+def test_runs_that_start_from_an_image_or_in_the_middle_stay_as_they_are():
+    model = load("lumina_next")
+    image = torch.randn(1, model.get_model_object("latent_format").latent_channels, 24, 40)
+    for options in ({"latent": image}, {"latent": image, "denoise": 0.5}, {"denoise": 0.5}):
+        assert torch.equal(sample(vary(model, 0.2), **options), sample(model, **options))
+
+
+def test_a_model_that_is_no_flow_is_refused():
+    model = load("lumina_next").clone()
+    model.add_object_patch("model_sampling", torch.nn.Module())
+    with pytest.raises(ValueError, match="Seed Variety works with flow models, such as"):
+        vary(model, 0.1)
