@@ -102,7 +102,8 @@ class Regions:
         def attend_regions(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
             out = torch.zeros_like(q)
             for i, span in texts:
-                own = None if mask is None else mask[..., span]
+                # a copy: cuDNN, which PyTorch takes on Hopper, refuses a mask that begins between two 16 bytes
+                own = None if mask is None else mask[..., span].clone()
                 heard = weights[:, i, :, None].to(q.dtype).unsqueeze(1)  # (B, 1, N, 1): the same for every head
                 out = out + heard * attend(q, k[:, :, span], v[:, :, span], own)
             return out
