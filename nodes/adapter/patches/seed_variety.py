@@ -19,8 +19,8 @@ def vary_seeds(model, strength: float):
     """
     if not isinstance(model.get_model_object("model_sampling"), CONST):
         raise ValueError(
-            "Seed Variety works with flow models, such as Z-Image, FLUX and Lumina, but got a "
-            f"{type(model.model).__name__} model; remove the node"
+            f"expected a flow model, such as Z-Image, FLUX or Lumina, got a {type(model.model).__name__} model; "
+            "remove Seed Variety"
         )
     patched = model.clone()
     if strength == 0:

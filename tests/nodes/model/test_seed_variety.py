@@ -50,5 +50,5 @@ def test_runs_that_start_from_an_image_or_in_the_middle_stay_as_they_are():
 def test_a_model_that_is_no_flow_is_refused():
     model = load("lumina_next").clone()
     model.add_object_patch("model_sampling", torch.nn.Module())
-    with pytest.raises(ValueError, match="Seed Variety works with flow models, such as"):
+    with pytest.raises(ValueError, match="expected a flow model, such as .*remove Seed Variety"):
         vary(model, 0.1)
