@@ -66,6 +66,26 @@ Z-Image-Turbo, set here, is shown by its makers up to 1536 × 1536: for that and
         links=Z_LINKS,
     ),
     Template(
+        api="official_z_image_variety",
+        title="Official - Z-Image seeds that differ",
+        note=f"""{downloads(Z_LINKS)}
+
+Z-Image-Turbo draws much the same picture for every seed, as distilled models do. **Seed Variety** begins each seed on a
+trace of a colour of its own, so that the four pictures part. *Strength* 0.01 to 0.03: more parts them further, and at
+some point objects go wrong. Bypass the node to see what it does.
+
+Measured on a small distilled model, not on this one.
+
+{TESTED}""",
+        columns=(
+            note(Box("Model and prompt", "1-6", {"prompt": "4.text"} | SIZE | Z_FILES), width=400),
+            column("7", Box("Paint", "8-10", together(9) | {"shift": "8.shift"}), width=280),
+            picture("11", width=560),
+        ),
+        card="1024 4 seeds",
+        links=Z_LINKS,
+    ),
+    Template(
         api="official_z_image_4k",
         title="Official - Z-Image 2K to 4K",
         note=f"""{downloads(Z_LINKS)}
