@@ -129,6 +129,7 @@ def test_app_shows_its_form(editor, template):
 WIDTH, HEIGHT = 168, 136  # odd numbers of latents
 SIDES = {"official_2k": 2048, "official_z_image_2k": 3072, "official_z_image_4k": 2048, "official_class_to_image": 256}
 SIDES |= {"official_qwen_image": 1328, "official_krea_2": 2048}
+COUNTS = {"official_class_to_image": 8, "official_z_image_variety": 4}
 
 
 def for_stand_ins(prompt: dict, name: str) -> dict:
@@ -170,7 +171,7 @@ def test_official_workflow_runs_on_stand_ins(official_files, client, name):
     prompt = for_stand_ins(api_of(name), name)
     larger = 2 if any(node["class_type"] == "LatentUpscaleBy" for node in prompt.values()) else 1
     images = client.images(client.run(prompt))
-    assert len(images) == (8 if name == "official_class_to_image" else 1)
+    assert len(images) == COUNTS.get(name, 1)
     assert all(image.shape == (HEIGHT * larger, WIDTH * larger, 3) and image.std() > 1 for image in images)
 
 
@@ -193,13 +194,23 @@ def test_a_lora_trained_on_z_image_opens_in_the_packs_loader(official_files, ser
     assert np.abs(pictures[0.0].astype(int) - after).mean() > 2
 
 
-@pytest.mark.parametrize("name", ["official_2k", "official_z_image_2k"])
-def test_each_patch_node_of_the_2k_workflows_acts(official_files, client, name):
-    """On the stand-ins at twice their training size: with either node bypassed, the picture is another."""
+LARGER = ("LuminaNextScaledRope", "LuminaNextContextDrop")
+
+
+@pytest.mark.parametrize(
+    "name, nodes",
+    [
+        ("official_2k", LARGER),
+        ("official_z_image_2k", LARGER),
+        ("official_z_image_variety", ("LuminaNextSeedVariety",)),
+    ],
+)
+def test_each_patch_node_of_a_workflow_acts(official_files, client, name, nodes):
+    """On the stand-ins at twice their training size: with any node bypassed, the picture is another."""
     prompt = for_stand_ins(api_of(name), name)
-    runs = [bypass(prompt, node) for node in (None, "LuminaNextScaledRope", "LuminaNextContextDrop")]
+    runs = [bypass(prompt, node) for node in (None, *nodes)]
     pictures = {client.images(client.run(run))[0].tobytes() for run in runs}
-    assert len(pictures) == 3
+    assert len(pictures) == 1 + len(nodes)
 
 
 def test_missing_models_are_noticed(editor):
