@@ -9,6 +9,7 @@ from .sounds import SOUNDS
 from .words import EMOJI, LANGUAGES, NAMES, UNCOUNTED
 
 HELD_OUT = 0.1
+SHARES = [sound.share for sound in SOUNDS]
 PLACES = {1: ("all",), 2: ("start", "end"), 3: ("start", "mid", "end")}
 """How many sounds → where each is, as structured captions say it (Make-An-Audio 2, section 3.2)."""
 
@@ -62,8 +63,8 @@ class Captions:
     def order(self, count: int, chance: Random) -> list[int]:
         """Return `count` different sounds."""
         while True:
-            found = chance.sample(range(len(SOUNDS)), count)
-            if not pair_is_held_out(found):
+            found = chance.choices(range(len(SOUNDS)), SHARES, k=count)
+            if len(set(found)) == count and not pair_is_held_out(found):
                 return found
 
     def draw(self, order: Sequence[int], chance: Random) -> str:

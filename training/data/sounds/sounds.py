@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 DRUMS = 128
 """The bank of the drums, where every key is an instrument."""
+FIRST_NOISE = 119
+"""Of General MIDI's programs, counted from 0; those below are instruments."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Sound:
     def is_effect(self) -> bool:
         """Whether it is one of General Standard's effects, which General MIDI has not."""
         return 0 < self.bank < DRUMS
+
+    @property
+    def share(self) -> int:
+        """How many times as often as a noise a sound is drawn: instruments differ by less, and with every key."""
+        return 3 if self.bank == 0 and self.program < FIRST_NOISE else 1
 
 
 Span = tuple[float, float]
