@@ -40,18 +40,20 @@ TRAIN_FRAMES = max(bucket.frames for bucket in BUCKETS)
 
 @dataclass(frozen=True)
 class SoundPlan:
-    """What a batch is to be: the notes of its clips, and a caption each."""
+    """What a batch is to be: the notes of its clips, and a caption each; every `twins` clips differ by little."""
 
     score: Score
     prompts: list[str]
+    twins: int = 1
 
 
 @dataclass(frozen=True)
 class SoundBatch:
-    """Mel spectra (B, bins, frames), log10, and a caption each."""
+    """Mel spectra (B, bins, frames), log10, and a caption each; every `twins` clips differ by little."""
 
     spectra: Tensor
     prompts: list[str]
+    twins: int = 1
 
 
 class SoundBatches:
