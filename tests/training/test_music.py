@@ -14,13 +14,11 @@ from lumina_next.training.data.music import batches, captions, prepare, tunes, w
 from lumina_next.training.data.music.captions import Piece
 from lumina_next.training.data.music.instruments import INSTRUMENTS
 from lumina_next.training.data.music.tunes import KEYS, MAJOR, MINOR, PITCHES, REACH, TEMPOS, Key, tune
-from lumina_next.training.data.sounds.scenes import Note
 from lumina_next.training.data.sounds.words import LANGUAGES, NAMES
 from lumina_next.training.loop.ahead import Ahead
 from lumina_next.training.tasks import audio
 
 SECONDS = batches.TRAIN_FRAMES / 62.5
-NOTES = [Note(0, 0, 0.0, 0.5, 1.0)]
 
 
 @pytest.fixture(scope="module")
@@ -161,28 +159,3 @@ def test_instruments_are_among_the_sounds_and_drawn_alike():
     assert len({instrument.name for instrument in INSTRUMENTS}) == len(INSTRUMENTS) >= 10
     count = Counter(captions.draw_piece(Random(seed)).instrument for seed in range(600))
     assert set(count) == set(range(len(INSTRUMENTS))) and min(count.values()) > 20
-
-
-def test_twins_are_one_tune_in_two_keys(cache, monkeypatch):
-    """What differs between two of them is their key and its name; noise and time are the same."""
-    seen, drawn = [], batches.MusicBatches(prepare.load(cache), 4 * batches.TRAIN_FRAMES, seed=5)
-    monkeypatch.setattr(batches, "scene", lambda piece, font, seconds, chance: seen.append((piece, font)) or NOTES)
-    prompts = [text for step in range(40) for text in drawn.plan(step, 0.6).prompts]
-    pairs = list(zip(seen[::2], seen[1::2], strict=True))
-    assert all(a[1] == b[1] and (a[0].instrument, a[0].bpm) == (b[0].instrument, b[0].bpm) for a, b in pairs)
-    assert not any(piece.is_held_out for pair in pairs for piece, _ in pair)
-    parallel = [a[0].key.tonic == b[0].key.tonic for a, b in pairs]
-    assert 0.3 < np.mean(parallel) < 0.7 and all(a[0].key != b[0].key for a, b in pairs)
-    assert all((a == "") == (b == "") for a, b in zip(prompts[::2], prompts[1::2], strict=True))
-    assert np.mean([a != b for a, b in zip(prompts[::2], prompts[1::2], strict=True)]) > 0.7
-
-
-@pytest.mark.parametrize("tonic", (0, 7))
-def test_a_tune_is_much_the_same_in_another_key(tonic):
-    """Equal chance gives equal rhythm, and most tones on equal degrees of the scale."""
-    same = []
-    for seed in range(8):
-        major, minor = (tune(Key(tonic, mode), 120, SECONDS, 60, Random(seed)) for mode in (False, True))
-        assert [tone.begins for tone in major] == [tone.begins for tone in minor]
-        same += [abs(a.pitch - b.pitch) <= 1 for a, b in zip(major, minor, strict=True)]
-    assert np.mean(same) > 0.8

@@ -42,18 +42,14 @@ def flow_loss(
     generator: torch.Generator,
     centre: float = CENTRE,
     given: Tensor | None = None,
-    twins: int = 1,
 ) -> Tensor:
     """Return the mean squared error of `velocity(x, t)` against data − noise at drawn times.
 
     data (B, …), a time for each of the B, drawn about `centre` (see `draw_times`). Where `given`, which has data's
-    shape or expands to it, is true, x is the data, and no error counts. Every `twins` that follow each other get the
-    same noise and time: what differs between their errors is then the condition's doing, not chance.
+    shape or expands to it, is true, x is the data, and no error counts.
     """
-    count = len(data) // twins
-    noise = torch.randn((count, *data.shape[1:]), generator=generator, device=generator.device).to(data)
-    t = draw_times(count, generator, centre).to(data)
-    noise, t = noise.repeat_interleave(twins, 0), t.repeat_interleave(twins)
+    noise = torch.randn(data.shape, generator=generator, device=generator.device).to(data)
+    t = draw_times(len(data), generator, centre).to(data)
     x = torch.lerp(noise, data, t.view(-1, *[1] * (data.ndim - 1)))
     if given is None:
         return F.mse_loss(velocity(x, t).float(), data - noise)

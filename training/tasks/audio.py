@@ -102,7 +102,7 @@ class AudioTask:
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             return model.velocity(x, t, text, mask, call)
 
-        return flow_loss(velocity, seen, generator, self.options.centre, twins=batch.twins)
+        return flow_loss(velocity, seen, generator, self.options.centre)
 
     def about(self, model: AudioDiT) -> dict[str, str]:
         return {}

@@ -8,14 +8,12 @@ from ..sounds.batches import EMPTY, SoundBatch, SoundPlan
 from ..sounds.mixing import Mixer, Score
 from ..sounds.prepare import MEL
 from ..sounds.scenes import Note
-from .captions import Piece, draw_caption, draw_piece, other_key
+from .captions import Piece, draw_caption, draw_piece
 from .instruments import INSTRUMENTS
 from .prepare import Tones
 from .tunes import PITCHES, REACH, tune
 
 TRAIN_FRAMES = 384
-TWINS = 2
-"""Keys of a tune in a batch."""
 RELEASE = 0.1
 """Seconds in which a tone that is over fades out."""
 
@@ -48,14 +46,12 @@ class MusicBatches:
         chance = random.Random(f"{self.seed} {step}")
         length = TRAIN_FRAMES // 2 if not self.even and spent < 0.15 and chance.random() < 0.7 else TRAIN_FRAMES
         scenes, prompts = [], []
-        for _ in range(max(1, round(self.frames / length / TWINS))):
-            piece, font = draw_piece(chance), chance.randrange(self.fonts)
-            empty, seed = chance.random(), chance.random()
-            for one in (piece, other_key(piece, chance)):  # the same chance for both: they differ by nothing else
-                scenes.append(scene(one, font, length / MEL.frame_rate, random.Random(seed)))
-                prompts.append("" if empty < EMPTY else draw_caption(one, random.Random(seed)))
-        return SoundPlan(Score.of(scenes, length), prompts, TWINS)
+        for _ in range(max(1, round(self.frames / length))):
+            piece = draw_piece(chance)
+            scenes.append(scene(piece, chance.randrange(self.fonts), length / MEL.frame_rate, chance))
+            prompts.append("" if chance.random() < EMPTY else draw_caption(piece, chance))
+        return SoundPlan(Score.of(scenes, length), prompts)
 
     def finish(self, plan: SoundPlan) -> SoundBatch:
         """Return the batch of a plan."""
-        return SoundBatch(self.mixer(plan.score), plan.prompts, plan.twins)
+        return SoundBatch(self.mixer(plan.score), plan.prompts)

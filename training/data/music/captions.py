@@ -1,6 +1,6 @@
 """Captions of tunes: who plays, in which key, how fast, and in which mood, in several languages."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from ..sounds.captions import is_held_out
@@ -37,16 +37,6 @@ def draw_piece(chance: Random) -> Piece:
         found = Piece(chance.randrange(len(INSTRUMENTS)), chance.choice(KEYS), chance.choice(TEMPOS))
         if not found.is_held_out:
             return found
-
-
-def other_key(piece: Piece, chance: Random) -> Piece:
-    """Return a piece in another key that is not held out: the other mode's on the same tonic as often as not."""
-    key = piece.key
-    parallel = replace(piece, key=Key(key.tonic, not key.minor))
-    if chance.random() < 0.5 and not parallel.is_held_out:
-        return parallel
-    others = [replace(piece, key=x) for x in KEYS if x.minor == key.minor and x != key]
-    return chance.choice([x for x in others if not x.is_held_out])
 
 
 def languages(instrument: int) -> list[str]:

@@ -93,6 +93,5 @@ def melody(key: Key, pitch: int, home: int, now: float, beat: float, split: bool
         return [Tone(pitch, now, now + beat, 1.0)]
     scale = MINOR if key.minor else MAJOR
     near = [home + 12 * octave + tone for octave in (-1, 0, 1) for tone in scale]
-    near = [x for x in near if 0 < abs(x - pitch) <= 2 and -5 <= x - home <= 12] or [pitch]
-    second = near[int(chance.random() * len(near))]  # takes as much chance in every key
+    second = chance.choice([x for x in near if 0 < abs(x - pitch) <= 2 and -5 <= x - home <= 12] or [pitch])
     return [Tone(pitch, now, now + beat / 2, 1.0), Tone(second, now + beat / 2, now + beat, 0.8)]

@@ -40,20 +40,18 @@ TRAIN_FRAMES = max(bucket.frames for bucket in BUCKETS)
 
 @dataclass(frozen=True)
 class SoundPlan:
-    """What a batch is to be: the notes of its clips, and a caption each; every `twins` clips differ by little."""
+    """What a batch is to be: the notes of its clips, and a caption each."""
 
     score: Score
     prompts: list[str]
-    twins: int = 1
 
 
 @dataclass(frozen=True)
 class SoundBatch:
-    """Mel spectra (B, bins, frames), log10, and a caption each; every `twins` clips differ by little."""
+    """Mel spectra (B, bins, frames), log10, and a caption each."""
 
     spectra: Tensor
     prompts: list[str]
-    twins: int = 1
 
 
 class SoundBatches:
