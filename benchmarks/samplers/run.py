@@ -9,7 +9,7 @@ import argparse
 import re
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from ..schedules.measured import measured_times, probe, probe_times
 from ..shared.comfyui import add_comfyui, import_comfyui
 from ..shared.graphs import recorded_velocity
 from ..shared.metrics import edge_distance, psnr
-from ..shared.networks import open_network
+from ..shared.networks import open_network, trained_pixels
 from ..shared.options import ROOT, add_redraw
 from ..shared.report import stored_results, write_results
 from ..shared.sections import BASE
@@ -49,7 +49,7 @@ class Setting:
         self.network = open_network(options.model, options.comfyui, dtype, options.device)
         encoder = load_text_encoder(options.text_encoder, dtype=dtype, device=options.device)
         self.truth, self.seeds = Truth(known=getattr(self.network, "known", 0)), options.seeds
-        self.size = options.size or getattr(self.network, "train_size", BASE)
+        self.size = options.size or trained_pixels(options.model, self.network.config.patch_size)
         prompts, concepts = self.truth.prompts(options.prompts)
         order = sorted(range(len(prompts)), key=lambda i: int(encoder([prompts[i]])[1].sum()))  # equal lengths together
         prompts, concepts = [prompts[i] for i in order], [concepts[i] for i in order]
@@ -65,15 +65,26 @@ class Setting:
         self.velocity = recorded_velocity(velocity, self.x)
 
     def grids(self) -> Grids:
-        """Return all schedules; one of them is measured on other noises."""
+        """Return all schedules."""
         from .host import simple_times
 
-        other = noise(range(10_000, 10_000 + len(self.x)), self.size, self.size).to(self.x.device)
-        path, end = probe(self.velocity, other, probe_times(PROBES))
-        follow = partial(on_grid, self.velocity, other, "euler")
         found: Grids = {f"simple, shift {shift:g}": partial(simple_times, shift) for shift in SHIFTS}
         found |= {name: partial(times, name) for name in ("sigmoid", "rational")}
-        return found | {"measured": lambda n: measured_times(path, end, follow, n, "euler")}
+        return found | {"measured": self.measured_times}
+
+    def measured_times(self, steps: int) -> Tensor:
+        """Return the times (steps + 1,) that are measured to suit Euler best, on other noises."""
+        path, end = self.probed
+        return measured_times(path, end, partial(on_grid, self.velocity, self.other, "euler"), steps, "euler")
+
+    @cached_property
+    def other(self) -> Tensor:
+        """Noises to measure a schedule on."""
+        return noise(range(10_000, 10_000 + len(self.x)), self.size, self.size).to(self.x.device)
+
+    @cached_property
+    def probed(self) -> tuple[Tensor, Tensor]:
+        return probe(self.velocity, self.other, probe_times(PROBES))
 
     def score(self, x: Tensor) -> dict[str, Tensor]:
         pictures = x.float().cpu()
@@ -106,13 +117,12 @@ def runs(setting: Setting, grids: Grids, evaluations: list[int]) -> Iterator[tup
     velocity, x = setting.velocity, setting.x
     for spent in evaluations:
         for schedule, grid in grids.items():
-            now = grid(spent)
             for sampler in SAMPLERS:
                 names = {"evaluations": spent, "sampler": sampler, "schedule": schedule}
-                yield names, partial(run, sampler, velocity, x, (1 - now).float())
+                yield names, lambda grid=grid, n=spent, name=sampler: run(name, velocity, x, (1 - grid(n)).float())
             if spent % 2 == 0 and schedule != "measured":
                 names = {"evaluations": spent, "sampler": "midpoint", "schedule": schedule}
-                yield names, partial(integrate, velocity, x, grid(spent // 2).double(), "midpoint")
+                yield names, lambda grid=grid, n=spent: integrate(velocity, x, grid(n // 2).double(), "midpoint")
 
 
 def title(names: dict[str, Any]) -> str:
@@ -142,7 +152,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--prompts", type=int, default=16)
     add("--seeds", type=int, default=4, help="noises a prompt, an even number")
     add("--evaluations", type=int, nargs="*", default=list(EVALUATIONS))
-    add("--size", type=int, help=f"of the pictures in pixels (default: what a file of core's says, else {BASE})")
+    add("--size", type=int, help=f"of the pictures in pixels (default: what the file says, else {BASE})")
     add("--only", nargs="*", default=[], help="patterns of SAMPLER, SCHEDULE to run (default: all)")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the network computes in")
     add("--device", default="cpu")

@@ -33,6 +33,7 @@ from .parts import (
 SCALED = ("LoRA", "LoHa", "LoKr")
 # A key that gives another family away → what to say.
 FAMILIES = (
+    (r"controlnet_|control_(?:layers|model|noise)", "a ControlNet, which ComfyUI has loaders of its own for"),
     (r"noise_refiner|context_refiner|attention[._]qkv|attention[._]to_q", "Lumina-Image-2.0 or Z-Image"),
     (r"double_blocks|single_blocks|single_transformer_blocks", "Flux or another model with double and single blocks"),
     (r"down_blocks|up_blocks|input_blocks|output_blocks|mid_block", "Stable Diffusion 1, 2 or XL"),
@@ -108,9 +109,7 @@ def convert(
         raise WrongLora(_nothing_matches(unmatched))
     _refuse_torn(found, unmatched)
     modules = _by_module(found, shapes, config)
-    bad = [problem for module, entries in modules.items() for e in entries if (problem := _misfit(e, module, shapes))]
-    if bad:
-        raise WrongLora(f"it was made for a model of another size: {_some(bad)}")
+    _refuse_misfits(modules, shapes)
     merged = {module: merge(module, entries, shapes[_key(module, shapes)], base) for module, entries in modules.items()}
     halves = [module for module, (_, halved) in merged.items() if halved]
     changes = joint.join({module: one for module, (one, _) in merged.items()}, parts, shapes, base)
@@ -199,15 +198,21 @@ def _key(module: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
     return f"{module}.weight" if f"{module}.weight" in shapes else module
 
 
-def _misfit(entry: Entry, module: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """Say how an entry does not fit the weight or bias of a module, None if it does."""
-    parts = {name: tuple(tensor.shape) for name, tensor in entry.parts.items()}
-    try:
-        bias = shapes.get(f"{module}.bias")
-        problem = check_shapes(kind_of(parts), parts, tuple(shapes[_key(module, shapes)]), bias and tuple(bias))
-    except (KeyError, IndexError, ValueError) as error:
-        return f"{entry.source} is incomplete or contradictory ({_words(error)})"
-    return None if problem is None else f"{entry.source} {problem}"
+def _refuse_misfits(modules: dict[str, list[Entry]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise WrongLora, naming some, if entries lack a part or do not fit the weights or biases of their modules."""
+    torn, misfits = [], []
+    for module, entry in ((module, entry) for module, entries in modules.items() for entry in entries):
+        parts = {name: tuple(tensor.shape) for name, tensor in entry.parts.items()}
+        try:
+            bias = shapes.get(f"{module}.bias")
+            problem = check_shapes(kind_of(parts), parts, tuple(shapes[_key(module, shapes)]), bias and tuple(bias))
+            misfits += [] if problem is None else [f"{entry.source} {problem}"]
+        except (KeyError, IndexError, ValueError) as error:
+            torn.append(f"{entry.source} is incomplete or contradictory ({_words(error)})")
+    if torn:
+        raise WrongLora(_some(torn))
+    if misfits:
+        raise WrongLora(f"it was made for a model of another size: {_some(misfits)}")
 
 
 def _notes(weights: Parts, halves: list[str], unmatched: list[str], unread: str | None) -> list[str]:

@@ -67,8 +67,7 @@ class RegionalPrompts(comfy.conds.CONDConstant):
         return copied
 
     def can_concat(self, other) -> bool:
-        same = isinstance(other, RegionalPrompts) and other.cond is self.cond
-        return same and other.asked.area == self.asked.area
+        return False  # with equal regions the other may be this one after Conditioning (Zero Out), where they are silent
 
     def concat(self, others):
         return self.asked

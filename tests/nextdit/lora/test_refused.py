@@ -19,6 +19,8 @@ from lumina_next.tests.nextdit.lora.test_convert import CONFIG, SHAPES, factors
         ("transformer.transformer_blocks.0.attn.to_q.lora_A.weight", "SD3"),
         ("diffusion_model.blocks.0.self_attn.q.lora_A.weight", "Wan"),
         ("lora_te_layers_0_self_attn_q_proj.lora_down.weight", "a text encoder"),
+        ("controlnet_blocks.0.weight", "a ControlNet"),
+        ("control_layers.0.attention.qkv.weight", "a ControlNet"),
         ("nonsense", "no known LoRA"),
     ],
 )
@@ -49,8 +51,10 @@ def test_shapes_and_missing_halves_are_errors():
     name = "layers.0.feed_forward.w2"
     with pytest.raises(WrongLora, match="another size: layers.0.feed_forward.w2 is 32×40, the model has 32×48"):
         convert({f"{name}.lora_B.weight": up, f"{name}.lora_A.weight": down[:, :40]}, SHAPES)
-    with pytest.raises(WrongLora, match="layers.0.feed_forward.w2 is incomplete.*lora_down.weight"):
+    with pytest.raises(WrongLora, match="^layers.0.feed_forward.w2 is incomplete.*lora_down.weight"):
         convert({f"{name}.lora_B.weight": up}, SHAPES)
+    with pytest.raises(WrongLora, match="^layers.0.feed_forward.w2 is incomplete.*but holds none"):
+        convert({f"{name}.alpha": torch.tensor(4.0)}, SHAPES)
 
 
 def test_two_namings_of_one_weight_in_one_file_contradict():

@@ -158,6 +158,15 @@ def test_hard_regions_attend_as_masks_over_the_sequence_say(kind):
     assert not torch.allclose(call[3], seen_by(kind, base(kind))[1][0][3], atol=2e-5)
 
 
+@pytest.mark.parametrize("kind", ["z_image", "Qwen-Image"])
+def test_zero_out_of_the_very_prompt_that_is_drawn_is_no_regional_prompt(kind, stock):
+    """Z-Image's usual negative: it hangs on the same regions, and is in the same batch wherever it can be."""
+    positive = two_regions(kind)
+    negatives = [stock.ConditioningZeroOut().zero_out(one)[0] for one in (positive, base(kind))]
+    drawn = [draw(kind, positive, negative, cfg=3.0) for negative in negatives]
+    torch.testing.assert_close(*drawn, atol=1e-4, rtol=1e-3)
+
+
 def test_soft_regions_have_the_sum_by_shares(kind):
     """Three texts: a soft region of each picture of a batch, an overlap, a part for the global prompt."""
     network = model_of(kind).model.diffusion_model
