@@ -8,12 +8,18 @@ from typing import Any
 from torch import Tensor
 
 from ..shared.metrics import mean, rate
-from ..shared.report import brief, fill_document, measured_with, settings_text, write_results
+from ..shared.report import brief, fill_document, measured_with, settings_text, write_json, write_tables
 
 USUAL = "res_multistep", "simple, shift 3"
 BEST, ALL = "Best against the usual", "All runs"
-TABLES = {"samplers_demo": "ComfyUI's samplers, the demo", "samplers_joint64": "ComfyUI's samplers, its own class"}
+TABLES = {
+    "samplers_demo": "ComfyUI's samplers, the demo",
+    "samplers_joint64": "ComfyUI's samplers, its own class",
+    "samplers_plain128": "ComfyUI's samplers, 128 pixels",
+}
 """Name of a run → the table of docs/few_steps.md that it fills."""
+Result = tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]
+"""Settings, and title → rows."""
 SHOWN = ("simple, shift 1", "simple, shift 3", "sigmoid")  # its schedules
 
 
@@ -61,15 +67,58 @@ def fewest(found: list[dict[str, Any]], usual: dict[str, Any], seeds: int) -> st
     return f"{run['evaluations']}, {run['sampler']}, {run['schedule']}"
 
 
-def publish(options: argparse.Namespace, settings: dict[str, Any], sections: dict[str, list[dict[str, Any]]]) -> None:
+def merged(stored: Result, new: Result) -> Result:
+    """Return the results of a run, and those stored of other numbers of evaluations.
+
+    Settings are "model", "guidance" and "runs": number of evaluations → how it was measured. Raises ValueError if the
+    stored ones are of another model or guidance.
+    """
+    (before, old), (settings, sections) = stored, new
+    for name in ("model", "guidance") if before else ():
+        if before[name] != settings[name]:
+            raise ValueError(
+                f"expected stored results of {name} {settings[name]} to add to, got {before[name]}; give another --name"
+            )
+    found = {
+        title: sorted(
+            [*(row for row in old.get(title, ()) if str(row["evaluations"]) not in settings["runs"]), *rows],
+            key=lambda row: row["evaluations"],
+        )
+        for title, rows in sections.items()
+    }
+    every = before.get("runs", {}) | settings["runs"]
+    measured = dict.fromkeys(row["evaluations"] for row in found[ALL])
+    return {**settings, "runs": {str(n): every[str(n)] for n in measured}}, found
+
+
+def told(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as pages have them: the numbers of evaluations that were measured alike in one."""
+    alike: dict[str, list[str]] = {}
+    for spent, how in settings["runs"].items():
+        alike.setdefault(how, []).append(spent)
+    rest = {name: value for name, value in settings.items() if name != "runs"}
+    return rest | {f"with {' and '.join(spent)} evaluations": how for how, spent in alike.items()}
+
+
+def write(options: argparse.Namespace, result: Result) -> None:
+    """Write the results as JSON and as a page."""
+    settings, sections = result
+    write_json(options.results / f"{options.name}.json", {"settings": settings, "sections": sections})
+    heading = options.name.capitalize().replace("_", " ")
+    write_tables(options.results / f"{options.name}.md", told(settings), sections, (), heading)
+
+
+def publish(options: argparse.Namespace, result: Result) -> None:
     """Write the results, and the document's table where the run has one: the gain of each sampler by schedule."""
-    write_results(options.results, options.name, settings, sections)
+    write(options, result)
     if options.name not in TABLES:
         return
+    settings, sections = result
     gains: dict[tuple[int, str], dict[str, Any]] = {}
     for row in sections[ALL]:
-        if row["schedule"] in SHOWN:
+        if row["schedule"] in SHOWN and row["sampler"] != "midpoint":
             key = row["evaluations"], row["sampler"]
-            gains.setdefault(key, {"evaluations": key[0], "sampler": key[1]})[row["schedule"]] = row["PSNR − usual, dB"]
-    table = f"{brief(list(gains.values()))}\n\n{measured_with(settings_text(settings))}"
+            empty = {"evaluations": key[0], "sampler": key[1]} | dict.fromkeys(SHOWN, math.nan)
+            gains.setdefault(key, empty)[row["schedule"]] = row["PSNR − usual, dB"]
+    table = f"{brief(list(gains.values()))}\n\n{measured_with(settings_text(told(settings)))}"
     fill_document(Path(options.document), {TABLES[options.name]: table})

@@ -7,7 +7,6 @@ Writes benchmarks/results/samplers.md and .json. Needs a ComfyUI: `--comfyui`, o
 
 import argparse
 import re
-import time
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from itertools import pairwise
@@ -29,10 +28,11 @@ from ..shared.graphs import recorded_velocity
 from ..shared.metrics import edge_distance, psnr
 from ..shared.networks import open_network, trained_pixels
 from ..shared.options import ROOT, add_redraw
-from ..shared.report import stored_results, write_results
+from ..shared.report import stored_results
 from ..shared.sections import BASE
+from ..shared.timing import device_name
 from ..shared.truth import DEMO, Truth
-from .report import ALL, BEST, best, publish, rows
+from .report import ALL, BEST, Result, best, merged, publish, rows, write
 
 EVALUATIONS = (4, 6, 8, 10, 20)
 SHIFTS = (1.0, 3.0, 6.0)
@@ -83,7 +83,7 @@ class Setting:
         return noise(range(10_000, 10_000 + len(self.x)), self.size, self.size).to(self.x.device)
 
     @cached_property
-    def probed(self) -> tuple[Tensor, Tensor]:
+    def probed(self) -> tuple[Any, Tensor]:
         return probe(self.velocity, self.other, probe_times(PROBES))
 
     def score(self, x: Tensor) -> dict[str, Tensor]:
@@ -153,6 +153,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--seeds", type=int, default=4, help="noises a prompt, an even number")
     add("--evaluations", type=int, nargs="*", default=list(EVALUATIONS))
     add("--size", type=int, help=f"of the pictures in pixels (default: what the file says, else {BASE})")
+    add("--add", action="store_true", help="keep the stored rows of other numbers of evaluations")
     add("--only", nargs="*", default=[], help="patterns of SAMPLER, SCHEDULE to run (default: all)")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what the network computes in")
     add("--device", default="cpu")
@@ -167,18 +168,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     if options.redraw:
-        return publish(options, *stored_results(options.results, options.name, needed=True))
+        return publish(options, stored_results(options.results, options.name, needed=True))
+    stored: Result = stored_results(options.results, options.name) if options.add else ({}, {})
     import_comfyui(options.comfyui, options.device)
-    names = ("guidance", "prompts", "seeds", "dtype")
-    settings = {"model": options.model.name, **{name: getattr(options, name) for name in names}}
-    began = time.monotonic()
+    device = device_name(torch.device(options.device))
+    how = f"{options.prompts} prompts, {options.seeds} seeds, {options.dtype}, {device}"
+    runs = {str(spent): how for spent in options.evaluations}
+    settings = {"model": options.model.name, "guidance": options.guidance, "runs": runs}
 
-    def tables(found: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-        settings["seconds"] = round(time.monotonic() - began)
-        return {BEST: best(found, options.seeds), ALL: rows(found, options.seeds)}
+    def result(found: list[dict[str, Any]]) -> Result:
+        return merged(stored, (settings, {BEST: best(found, options.seeds), ALL: rows(found, options.seeds)}))
 
-    found = measure(options, lambda found: write_results(options.results, options.name, settings, tables(found)))
-    publish(options, settings, tables(found))
+    publish(options, result(measure(options, lambda found: write(options, result(found)))))
 
 
 if __name__ == "__main__":

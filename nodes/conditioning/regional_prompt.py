@@ -1,10 +1,12 @@
 from comfy_api.latest import io
 
+from ..adapter.host.progress import tell
 from ..adapter.host.schema import ADVANCED, schema
 from ..adapter.patches import regions
 
 MATHS = ["normalised", "reference"]
 AREAS_UNTIL = 0.3  # of new nodes, measured in docs/regions.md
+EMPTY = "the mask is empty, so the region is nowhere. Load Image makes such a mask of an image without transparency"
 
 
 class RegionalPrompt(io.ComfyNode):
@@ -102,5 +104,7 @@ class RegionalPrompt(io.ComfyNode):
     def execute(
         cls, conditioning, region, maths: str, mask=None, areas_until: float = 0.0, **settings: float
     ) -> io.NodeOutput:
+        if mask is not None and not mask.any():
+            tell(EMPTY)
         summed = maths == "reference"
         return io.NodeOutput(regions.add_region(conditioning, region, mask, summed, areas_until, **settings))

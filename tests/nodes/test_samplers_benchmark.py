@@ -61,6 +61,32 @@ def test_the_best_is_picked_on_one_half_of_the_noises_and_judged_on_the_other():
     assert [round(row["PSNR − usual, dB"]["value"], 6) for row in rows] == [0, 0, 1]
 
 
+def result(how: str, **psnr: list[float]) -> report.Result:
+    runs = found(**psnr)
+    settings = {"model": "a", "guidance": 2.0, "runs": {str(run["evaluations"]): how for run in runs}}
+    return settings, {report.BEST: report.best(runs, 2), report.ALL: report.rows(runs, 2)}
+
+
+def test_a_run_can_be_added_to_what_was_measured_elsewhere():
+    card = result("on a card", res_multistep_4=[20.0] * 4, euler_4=[21.0] * 4, res_multistep_8=[20.0] * 4)
+    here = result("here", res_multistep_8=[30.0] * 4, res_multistep_6=[20.0] * 4, euler_6=[22.0] * 4)
+    assert report.merged(({}, {}), here)[0]["runs"] == {"6": "here", "8": "here"}
+    settings, sections = report.merged(card, here)
+    assert settings["runs"] == {"4": "on a card", "6": "here", "8": "here"}
+    assert [(row["evaluations"], row["sampler"]) for row in sections[report.ALL]] == [
+        *((4, name) for name in ("res_multistep", "euler")),
+        *((6, name) for name in ("res_multistep", "euler")),
+        (8, "res_multistep"),
+    ]
+    assert [row["evaluations"] for row in sections[report.BEST]] == [4, 6, 8]
+    assert sections[report.ALL][-1]["psnr"]["value"] == pytest.approx(30)
+    told = {"with 4 evaluations": "on a card", "with 6 and 8 evaluations": "here"}
+    assert report.told(settings) == {"model": "a", "guidance": 2.0} | told
+    other = ({**here[0], "model": "b"}, here[1])
+    with pytest.raises(ValueError, match="expected stored results of model b to add to, got a; give another --name"):
+        report.merged(card, other)
+
+
 def test_one_command_measures_every_sampler_on_every_schedule(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "SHIFTS", (3.0,))
     options = ["--only", "^(?!euler, (sigmoid|rational))"]
@@ -68,13 +94,17 @@ def test_one_command_measures_every_sampler_on_every_schedule(tmp_path, monkeypa
     page = tmp_path / "page.md"
     page.write_text("<!-- table: ComfyUI's samplers, the demo -->\n<!-- end -->\n", "utf-8")
     encoder = str(untrained_text_encoder.write(tmp_path / "text_encoder"))
-    run.main(
-        ["--model", str(tmp_path / "model.safetensors"), "--text-encoder", encoder, "--results", str(tmp_path)]
-        + ["--prompts", "2", "--seeds", "2", "--evaluations", "2", "--comfyui", str(find_comfyui())]
-        + ["--name", "samplers_demo", "--document", str(page), *options]
-    )
+    every = ["--model", str(tmp_path / "model.safetensors"), "--text-encoder", encoder, "--results", str(tmp_path)]
+    every += ["--prompts", "2", "--seeds", "2", "--comfyui", str(find_comfyui())]
+    every += ["--name", "samplers_demo", "--document", str(page)]
+    run.main([*every, "--evaluations", "2", *options])
     assert "| 2 | " in page.read_text("utf-8")
     sections = json.loads((tmp_path / "samplers_demo.json").read_text("utf-8"))["sections"]
     runs = {(row["sampler"], row["schedule"]) for row in sections["All runs"]}
     assert {sampler for sampler, _ in runs} == {*host.SAMPLERS, "midpoint"} and len(runs) == 17
     assert len(sections["Best against the usual"]) == 1
+    run.main([*every, "--evaluations", "4", "--add", "--only", "^(euler|res_multistep), simple"])
+    added = json.loads((tmp_path / "samplers_demo.json").read_text("utf-8"))["sections"]
+    assert added["All runs"][:17] == sections["All runs"] and len(added["All runs"]) == 19
+    lines = [line for line in page.read_text("utf-8").splitlines() if line.startswith("| 4 | euler")]
+    assert len(lines) == 1 and lines[0].split(" | ")[2::2] == ["–", "– |"]  # was not asked for

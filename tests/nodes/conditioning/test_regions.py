@@ -15,6 +15,7 @@ from lumina_next.nextdit.models.flag import FlagDiT
 from lumina_next.nextdit.regions import Region, Regions
 from lumina_next.nextdit.span import Span
 from lumina_next.nodes.adapter.patches.regions import KEY, MASKS, area_mask
+from lumina_next.nodes.conditioning import regional_prompt
 from lumina_next.nodes.conditioning.regional_prompt import RegionalPrompt
 from lumina_next.tests.support.patch_models import load_own, prompt, sample, spied
 from lumina_next.tests.support.untrained_classes import T2I
@@ -253,6 +254,16 @@ def test_a_second_pass_at_another_size_fits_the_same_regions_to_its_latent():
 def test_other_models_refuse_them():
     with pytest.raises(ValueError, match="Lumina-Next's text-to-image models and.*Z-Image.* is a LuminaT2I;"):
         sample(load_own(replace(T2I, text_dim=20), network=FlagDiT), positive=two_regions())
+
+
+def test_an_empty_mask_is_a_region_nowhere_and_said(monkeypatch):
+    said = []
+    monkeypatch.setattr(regional_prompt, "tell", said.append)
+    empty = add(prompt(6), prompt(3, 2), torch.zeros(1, 64, 64))  # of Load Image, of an image without transparency
+    assert said == [regional_prompt.EMPTY]
+    torch.testing.assert_close(sample(load_own(), positive=empty), sample(load_own()), atol=1e-5, rtol=1e-4)
+    two_regions()
+    assert len(said) == 1
 
 
 def test_what_a_region_cannot_be_is_refused():
