@@ -67,7 +67,7 @@ class RegionalPrompts(comfy.conds.CONDConstant):
         return copied
 
     def can_concat(self, other) -> bool:
-        return False  # with equal regions the other may be this one after Conditioning (Zero Out), where they are silent
+        return False  # one with the same regions may be this one behind Zero Out, where they are silent
 
     def concat(self, others):
         return self.asked
