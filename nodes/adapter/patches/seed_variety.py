@@ -31,11 +31,22 @@ def vary_seeds(model, strength: float):
         kwargs |= {"latent_shapes": latent_shapes} if latent_shapes else {}  # which older releases do not have
         image = latent_image is not None and bool(torch.count_nonzero(latent_image))
         from_noise = len(sigmas) > 1 and float(sigmas[0]) > ALMOST_NOISE and not image
-        if from_noise and len(latent_shapes) < 2:  # several latents come as one flat row, which has no channels
+        lower = squeezed(sigmas, strength) if from_noise else None
+        if lower is not None and len(latent_shapes) < 2:  # several latents are one flat row, which has no channels
             # the sampler takes 1 - strength of it, as of any noise at the first sigma
             noise = noise + strength / (1 - strength) * colours_of(noise)
-            sigmas = (1 - strength) * sigmas
+            sigmas = lower
         return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
 
     replace_wrapper(patched, WrappersMP.OUTER_SAMPLE, WRAPPER, on_colours)
     return patched
+
+
+def squeezed(sigmas: torch.Tensor, strength: float) -> torch.Tensor | None:
+    """Return sigmas (n,) from 1 - strength of the first to the same end, None if they end before that.
+
+    A run that leaves noise for another one so ends where that one begins.
+    """
+    first, last = float(sigmas[0]), float(sigmas[-1])
+    start = (1 - strength) * first
+    return None if start <= last else last + (sigmas - last) * ((start - last) / (first - last))

@@ -1,5 +1,6 @@
 """Seed Variety in a real ComfyUI: where runs begin, which are left alone, and for which models."""
 
+import comfy.sample
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
@@ -7,7 +8,7 @@ from comfy.patcher_extension import WrappersMP
 from lumina_next.nodes.adapter.patches.seed_variety import WRAPPER
 from lumina_next.nodes.model.seed_variety import SeedVariety
 from lumina_next.samplers.variety import begin_on_colours
-from lumina_next.tests.support.patch_models import load, sample, spied
+from lumina_next.tests.support.patch_models import load, prompt, sample, spied
 
 
 def vary(model, strength: float):
@@ -45,6 +46,27 @@ def test_runs_that_start_from_an_image_or_in_the_middle_stay_as_they_are():
     image = torch.randn(1, model.get_model_object("latent_format").latent_channels, 24, 40)
     for options in ({"latent": image}, {"latent": image, "denoise": 0.5}, {"denoise": 0.5}):
         assert torch.equal(sample(vary(model, 0.2), **options), sample(model, **options))
+
+
+def test_a_run_that_leaves_noise_ends_where_the_next_one_begins():
+    model, seen = load("lumina_next"), []
+    latent = torch.zeros(1, model.get_model_object("latent_format").latent_channels, 8, 8)
+    options = {"latent_image": latent, "positive": prompt(6), "negative": prompt(6), "disable_pbar": True}
+
+    def sigmas_of(model, last_step: int) -> torch.Tensor:
+        look = spied(
+            model, WrappersMP.SAMPLER_SAMPLE, lambda executor, wrapped, sigmas, *args, **kw: seen.append(sigmas)
+        )
+        noise = comfy.sample.prepare_noise(latent, 7)
+        steps = {"steps": 4, "last_step": last_step, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple"}
+        comfy.sample.sample(look, noise, **steps, **options)
+        return seen[-1]
+
+    plain, varied = sigmas_of(model, 2), sigmas_of(vary(model, 0.2), 2)
+    assert varied[0] == pytest.approx(0.8 * float(plain[0]), abs=1e-6) and varied[-1] == plain[-1] > 0
+    assert (varied.diff() < 0).all()
+    late = sigmas_of(vary(model, 0.5), 1)  # it ends before it would begin
+    assert torch.equal(late, sigmas_of(model, 1))
 
 
 def test_a_model_that_is_no_flow_is_refused():
