@@ -79,6 +79,12 @@ class Inset(Layout):
         mask[..., self.box[0], self.box[1]] = 1.0
         return mask
 
+    def beside(self) -> Tensor:
+        """Return the mask (1, 1, H, W) of all to the left of the region."""
+        mask = torch.zeros(1, 1, *self.size)
+        mask[..., : self.box[1].start] = 1.0
+        return mask
+
     def texts(self, names: list[str]) -> list[str]:
         return [f"{names[0]} on the left", names[1]]
 

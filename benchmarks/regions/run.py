@@ -38,7 +38,7 @@ from ..shared.report import (
 )
 from ..shared.sections import Bench
 from ..shared.truth import DEMO, Truth
-from .layouts import INSET, LAYOUTS, Layout
+from .layouts import INSET, LAYOUTS, Inset, Layout
 
 ROOT = Path(__file__).parents[2]
 NEXT_SEEDS = 10_000  # between one noise of a picture and the next
@@ -69,16 +69,17 @@ def stock_areas(model, layout: Layout, texts: Texts) -> Velocity:
     return velocity
 
 
-def regional(model, layout: Layout, texts: Texts, **settings: Any) -> Velocity:
+def regional(model, layout: Layout, texts: Texts, masks: Tensor | None = None, **settings: Any) -> Velocity:
     """Regions inside attention."""
+    masks = layout.masks() if masks is None else masks
     if hasattr(model, "regional"):  # one of core's, which the pack patches
-        return model.regional(texts, layout.masks(), **settings)
+        return model.regional(texts, masks, **settings)
     text, mask = (torch.cat(parts, dim=1) for parts in zip(*texts, strict=True))
     lengths = [features.shape[1] for features, _ in texts]
     weight, until = settings.pop("global_weight", 0.0), settings.pop("areas_until", 0.0)
     parts = tuple(Region(n, global_weight=weight) for n in lengths[1:])
     regions = Regions(lengths[0], parts, areas=Span(0.0, until) if until else NEVER, **settings)
-    masks = layout.masks().to(text.device)
+    masks = masks.to(text.device)
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         if regions.areas.contains(float(t[0])):
@@ -106,6 +107,14 @@ def areas_first(model, layout: Layout, texts: Texts) -> Velocity:
     return regional(model, layout, texts, areas_until=0.3)
 
 
+def rest_too(model, layout: Layout, texts: Texts) -> Velocity:
+    """The same, and the part of the picture to the left of a small region a region of the global prompt."""
+    assert isinstance(layout, Inset)
+    masks = torch.cat([layout.beside(), layout.masks()], dim=1)
+    return regional(model, layout, [texts[0], *texts], masks, areas_until=0.3)
+
+
+IN_A_PICTURE = "Regional Prompt, the rest a region too"
 REFERENCE = ("regions, reference maths",)
 METHODS = {
     "one prompt": one_prompt,
@@ -113,11 +122,12 @@ METHODS = {
     "stock Set Area": stock_areas,
     "regions, reference maths": reference,
     "Regional Prompt": areas_first,
+    IN_A_PICTURE: rest_too,
     "Regional Prompt, areas_until 0": regional,
     "Regional Prompt, areas_until 0, global_weight 0.3": with_global,
 }
 OTHER_LAYOUTS = ("one prompt", "stock Set Area", "Regional Prompt", "Regional Prompt, areas_until 0")
-IN_ONE = ("one prompt", "Regional Prompt", "Regional Prompt, areas_until 0")  # of a region that lies in a picture
+IN_ONE = ("one prompt", "Regional Prompt", IN_A_PICTURE, "Regional Prompt, areas_until 0")  # one region in a picture
 
 
 @torch.inference_mode()
@@ -196,7 +206,8 @@ def rows_of(options: argparse.Namespace) -> list[tuple[Layout, str]]:
         return not words or any(re.search(word, name, re.IGNORECASE) for word in words)
 
     def methods(layout: Layout) -> Collection[str]:
-        return IN_ONE if layout is INSET else METHODS if layout is LAYOUTS[0] else OTHER_LAYOUTS
+        whole = [name for name in METHODS if name != IN_A_PICTURE]
+        return IN_ONE if layout is INSET else whole if layout is LAYOUTS[0] else OTHER_LAYOUTS
 
     every = [(layout, m) for layout in LAYOUTS for m in METHODS if m in methods(layout)]
     return [(layout, m) for layout, m in every if wanted(options.layouts, layout.name) and wanted(options.methods, m)]

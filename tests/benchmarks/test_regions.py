@@ -34,7 +34,8 @@ def test_one_command_writes_tables_and_grids(tmp_path):
     assert text.startswith("before\n\n") and text.endswith("\n\nafter\n") and "old" not in text
     assert "pictures 2," in text and "| Regional Prompt |" in text
     written = json.loads((tmp_path / "regions.json").read_text("utf-8"))["sections"]
-    assert [row["method"] for row in written["side by side"]] == list(regions.METHODS)
+    whole = [name for name in regions.METHODS if name != regions.IN_A_PICTURE]
+    assert [row["method"] for row in written["side by side"]] == whole
     assert [row["method"] for row in written["2×2"]] == list(regions.OTHER_LAYOUTS)
     assert all(row["regions right, %"]["n"] == 4 for row in written["side by side"])
     assert (tmp_path / "regions-1x2.webp").is_file() and (tmp_path / "regions-2x2.webp").is_file()

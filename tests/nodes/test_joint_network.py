@@ -107,6 +107,18 @@ def test_regions_are_areas_first(trained):
     assert not torch.allclose(regional(x, late), model(x, late, *texts[0]), atol=1e-4)
 
 
+def test_the_rest_of_a_picture_can_be_a_region_too(trained):
+    model, layout = JointModel(trained), regions.INSET
+    texts = [(noise(1, n, 128), torch.ones(1, n, dtype=torch.bool)) for n in (4, 3)]
+    x, early = noise(1, 3, *layout.size), torch.tensor([0.1])
+    drawn = regions.rest_too(model, layout, texts)(x, early)
+    left = layout.box[1].start
+    torch.testing.assert_close(drawn[..., :left], model(x[..., :left].contiguous(), early, *texts[0]))
+    torch.testing.assert_close(drawn[..., layout.box[1]], model(x[..., layout.box[1]].contiguous(), early, *texts[1]))
+    strip = slice(layout.box[1].stop, None)
+    torch.testing.assert_close(drawn[..., strip], model(x[..., strip].contiguous(), early, *texts[0]))
+
+
 def test_a_batch_has_captions_of_one_length_and_shows_what_they_say(batches, texts):
     truth, seen = Truth(known=KNOWN), set()
     assert batches.concepts == truth.concepts
