@@ -11,8 +11,6 @@ from torch import Tensor
 
 from ...samplers.solvers import Velocity
 
-SAMPLERS = ("euler", "res_multistep", "er_sde", "dpmpp_2m_sde")
-
 
 class FlowSampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
     """What core's flow models sample by, with a shift as ModelSamplingAuraFlow sets it."""

@@ -10,6 +10,8 @@ from torch import Tensor
 from ..shared.metrics import mean, rate
 from ..shared.report import brief, fill_document, measured_with, settings_text, write_json, write_tables
 
+SAMPLERS = ("euler", "res_multistep", "er_sde", "dpmpp_2m_sde")
+"""ComfyUI's, in the order of the tables."""
 USUAL = "res_multistep", "simple, shift 3"
 BEST, ALL = "Best against the usual", "All runs"
 TABLES = {
@@ -114,11 +116,24 @@ def publish(options: argparse.Namespace, result: Result) -> None:
     if options.name not in TABLES:
         return
     settings, sections = result
-    gains: dict[tuple[int, str], dict[str, Any]] = {}
-    for row in sections[ALL]:
-        if row["schedule"] in SHOWN and row["sampler"] != "midpoint":
-            key = row["evaluations"], row["sampler"]
-            empty = {"evaluations": key[0], "sampler": key[1]} | dict.fromkeys(SHOWN, math.nan)
-            gains.setdefault(key, empty)[row["schedule"]] = row["PSNR − usual, dB"]
-    table = f"{brief(list(gains.values()))}\n\n{measured_with(settings_text(told(settings)))}"
+    table = f"{brief(gains(sections[ALL]))}\n\n{measured_with(settings_text(told(settings)))}"
     fill_document(Path(options.document), {TABLES[options.name]: table})
+
+
+def gains(every: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row of the document a number of evaluations and sampler: what each schedule gains."""
+    found = {(row["evaluations"], row["sampler"], row["schedule"]): row["PSNR − usual, dB"] for row in every}
+    keys = [(n, name) for n in dict.fromkeys(row["evaluations"] for row in every) for name in SAMPLERS]
+    return [
+        {"evaluations": n, "sampler": name} | {schedule: gain(found.get((n, name, schedule))) for schedule in SHOWN}
+        for n, name in keys
+        if any((n, name, schedule) in found for schedule in SHOWN)
+    ]
+
+
+def gain(measure: dict[str, float] | float | None) -> str:
+    """Return a gain as text, bold where its whole interval is above 0."""
+    if not isinstance(measure, dict):
+        return "–"
+    text = f"{measure['value']:.2f}"
+    return f"**{text}**" if measure["low"] > 0 else text

@@ -32,7 +32,7 @@ from ..shared.report import stored_results
 from ..shared.sections import BASE
 from ..shared.timing import device_name
 from ..shared.truth import DEMO, Truth
-from .report import ALL, BEST, Result, best, merged, publish, rows, write
+from .report import ALL, BEST, SAMPLERS, Result, best, merged, publish, rows, write
 
 EVALUATIONS = (4, 6, 8, 10, 20)
 SHIFTS = (1.0, 3.0, 6.0)
@@ -112,7 +112,7 @@ def by_text(network: Any, texts: list[tuple[Tensor, Tensor]], sampling: Sampling
 
 def runs(setting: Setting, grids: Grids, evaluations: list[int]) -> Iterator[tuple[dict[str, Any], Callable]]:
     """Yield every run: its names, and what computes it."""
-    from .host import SAMPLERS, run
+    from .host import run
 
     velocity, x = setting.velocity, setting.x
     for spent in evaluations:

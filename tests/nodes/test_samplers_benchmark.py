@@ -1,6 +1,7 @@
 """ComfyUI's samplers as the benchmark runs them: on a velocity, with its schedules, against our own solvers."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def test_core_samplers_follow_the_flow_that_ours_do():
     torch.testing.assert_close(
         host.run("res_multistep", velocity, noise(), 1 - times("uniform", 100)), fine, atol=0.01, rtol=0
     )
-    for name in host.SAMPLERS:
+    for name in report.SAMPLERS:
         drawn = host.run(name, velocity, noise(), 1 - grid)
         assert drawn.isfinite().all() and torch.equal(drawn, host.run(name, velocity, noise(), 1 - grid))
 
@@ -82,9 +83,26 @@ def test_a_run_can_be_added_to_what_was_measured_elsewhere():
     assert sections[report.ALL][-1]["psnr"]["value"] == pytest.approx(30)
     told = {"with 4 evaluations": "on a card", "with 6 and 8 evaluations": "here"}
     assert report.told(settings) == {"model": "a", "guidance": 2.0} | told
+    lines = report.gains(sections[report.ALL])
+    assert [(row["evaluations"], row["sampler"]) for row in lines] == [
+        *((n, name) for n in (4, 6) for name in ("euler", "res_multistep")),
+        (8, "res_multistep"),
+    ]
+    assert lines[0]["sigmoid"] == "**1.00**" and lines[0]["simple, shift 3"] == "–" and lines[1]["sigmoid"] == "–"
     other = ({**here[0], "model": "b"}, here[1])
     with pytest.raises(ValueError, match="expected stored results of model b to add to, got a; give another --name"):
         report.merged(card, other)
+
+
+@pytest.mark.parametrize("name", report.TABLES)
+def test_redrawn_from_the_stored_results_nothing_changes(tmp_path, name):
+    page, stored = run.ROOT / "docs" / "few_steps.md", run.ROOT / "benchmarks" / "results"
+    document = shutil.copy(page, tmp_path / "page.md")
+    shutil.copy(stored / f"{name}.json", tmp_path)
+    run.main(["--redraw", "--name", name, "--results", str(tmp_path), "--document", str(document)])
+    assert document.read_text("utf-8") == page.read_text("utf-8")
+    for ending in ("md", "json"):
+        assert (tmp_path / f"{name}.{ending}").read_text("utf-8") == (stored / f"{name}.{ending}").read_text("utf-8")
 
 
 def test_one_command_measures_every_sampler_on_every_schedule(tmp_path, monkeypatch):
@@ -101,7 +119,7 @@ def test_one_command_measures_every_sampler_on_every_schedule(tmp_path, monkeypa
     assert "| 2 | " in page.read_text("utf-8")
     sections = json.loads((tmp_path / "samplers_demo.json").read_text("utf-8"))["sections"]
     runs = {(row["sampler"], row["schedule"]) for row in sections["All runs"]}
-    assert {sampler for sampler, _ in runs} == {*host.SAMPLERS, "midpoint"} and len(runs) == 17
+    assert {sampler for sampler, _ in runs} == {*report.SAMPLERS, "midpoint"} and len(runs) == 17
     assert len(sections["Best against the usual"]) == 1
     run.main([*every, "--evaluations", "4", "--add", "--only", "^(euler|res_multistep), simple"])
     added = json.loads((tmp_path / "samplers_demo.json").read_text("utf-8"))["sections"]
