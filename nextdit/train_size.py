@@ -44,10 +44,16 @@ NATIVE = {
     "chroma": Published("Chroma", 1024, True, "the size in ComfyUI's own workflow"),
     # 2.1, native up to 2048 × 2048, has the same weights by name and shape: ask for 2048
     "qwen_image": Published("Qwen-Image", 1328, True, "README of Qwen-Image: 1328 × 1328, 1664 × 928 and others"),
+    "mage_flow": Published("Mage-Flow", 2048, False, "docs.comfy.org, Mage-Flow: sides of 512 to 2048 pixels"),
+    "lens": Published("Lens", 1440, True, "README of microsoft/Lens: 1:2 to 2:1 and up to 1440 × 1440"),
     "krea_2": Published("Krea 2", 2048, True, "where its Turbo model is offered: 1K and 2K, 9:16 to 21:9"),
     "omnigen_2": Published("OmniGen2", 1024, True, "README of OmniGen2: max_pixels 1024 × 1024"),
+    # its Turbo, shown at 1024 × 1024 alone, has the same weights by name and shape: ask for 1024
+    "boogu_image": Published("Boogu-Image", 2048, True, "README of Boogu-Image: 1K, 1.5K, 2K; 1:2 to 2:1"),
     "hidream_i1": Published("HiDream-I1", 1024, True, "README of HiDream-I1: 1024 × 1024, 1360 × 768 and others"),
     "ernie_image": Published("ERNIE-Image", 1024, True, "Baidu's API: 1024 × 1024, 1376 × 768 and others"),
+    "hunyuan_image": Published("HunyuanImage-2.1", 2048, True, "its README: 2048 × 2048, 2560 × 1536 and others"),
+    "hunyuan_video": Published("HunyuanVideo", 960, True, "README of HunyuanVideo and 1.5: up to 720p, 1280 × 720"),
     "wan": Published("Wan", 960, True, "README of Wan2.1 and 2.2: up to 720p, 1280 × 720"),
     "kandinsky_image": Published("Kandinsky 5 Image", 1024, True, "its sizes: 1024 × 1024, 1408 × 640 and others"),
 }

@@ -21,6 +21,7 @@ def test_the_sizes_that_makers_name():
     sides = {"lumina_next": 1024, "lumina_image_2": 1024, "z_image": 2048, "ming_image": 2048, "qwen_image": 1328}
     sides |= {"flux_1": 1408, "flux_2": 2048, "chroma": 1024, "krea_2": 2048, "omnigen_2": 1024, "hidream_i1": 1024}
     sides |= {"ernie_image": 1024, "wan": 960, "kandinsky_image": 1024}
+    sides |= {"mage_flow": 2048, "lens": 1440, "hunyuan_image": 2048, "hunyuan_video": 960, "boogu_image": 2048}
     sides |= {"lumina_t2i": 1024, "imagenet": 256, "flag_dit": 256}
     assert {key: family.pixels for key, family in NATIVE.items()} == sides
     assert all(family.source for family in NATIVE.values())
@@ -29,6 +30,7 @@ def test_the_sizes_that_makers_name():
         "imagenet",
         "lumina_image_2",
         "ming_image",
+        "mage_flow",
     }
 
 

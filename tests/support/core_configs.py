@@ -121,3 +121,48 @@ KANDINSKY |= {
     "visual_embed_dim": 64,
     "rope_scale_factor": (1.0, 1.0, 1.0),
 }
+MAGE = {key: value for key, value in QWEN.items() if key != "patch_size"} | {"in_channels": 128, "out_channels": 128}
+LENS = {
+    "patch_size": 2,
+    "in_channels": 128,
+    "out_channels": 32,
+    "num_layers": 2,
+    "attention_head_dim": 32,
+    "num_attention_heads": 2,
+    "enc_hidden_dim": 10,
+    "axes_dims_rope": (8, 12, 12),
+    "selected_layer_index": (0, 1),
+}
+BOOGU = {key: value for key, value in OMNIGEN.items() if key != "text_feat_dim"}
+BOOGU |= {"instruction_feat_dim": 20, "num_double_stream_layers": 1}
+HUNYUAN = {
+    "in_channels": 16,
+    "out_channels": 16,
+    "vec_in_dim": 12,
+    "context_in_dim": 20,
+    "hidden_size": 64,
+    "mlp_ratio": 1.0,
+    "num_heads": 2,
+    "depth": 1,
+    "depth_single_blocks": 1,
+    "axes_dim": [8, 12, 12],
+    "theta": 256,
+    "patch_size": [1, 2, 2],
+    "qkv_bias": True,
+    "guidance_embed": True,
+    "byt5": False,
+    "meanflow": False,
+    "use_cond_type_embedding": False,
+    "vision_in_dim": None,
+    "meanflow_sum": False,
+}
+HUNYUAN_IMAGE = HUNYUAN | {"in_channels": 64, "out_channels": 64, "vec_in_dim": None, "axes_dim": [16, 16]}
+HUNYUAN_IMAGE |= {"patch_size": [1, 1], "byt5": True}
+HUNYUAN_15 = HUNYUAN | {
+    "in_channels": 32,
+    "out_channels": 32,
+    "vec_in_dim": None,
+    "patch_size": [1, 1, 1],
+    "byt5": True,
+}
+HUNYUAN_15 |= {"use_cond_type_embedding": True, "vision_in_dim": 24, "guidance_embed": False}

@@ -13,13 +13,19 @@ import torch
 from torch import Tensor
 
 from .core_configs import (
+    BOOGU,
     CHROMA,
     ERNIE,
     FLUX,
     FLUX_2,
     HIDREAM,
+    HUNYUAN,
+    HUNYUAN_15,
+    HUNYUAN_IMAGE,
     KANDINSKY,
     KREA,
+    LENS,
+    MAGE,
     OMNIGEN,
     QWEN,
     RADIANCE,
@@ -140,9 +146,75 @@ CASES = {
         265,
         lambda: references(16, (1, 8, 10)) | {"ref_latents_method": "index"},
     ),
+    "Mage-Flow": Case(
+        "mage_flow.model.MageFlowTransformer2DModel", MAGE, 20, (128, 12, 20), (12, 20), slice(5, 245), 245
+    ),
+    "Mage-Flow-Edit": Case(
+        "mage_flow.model.MageFlowTransformer2DModel",
+        MAGE,
+        20,
+        (128, 12, 20),
+        (12, 20),
+        slice(5, 245),
+        265,
+        lambda: references(128, (4, 5)) | {"attention_mask": torch.tensor([[1, 1, 1, 1, 0]])},
+    ),
+    "Lens": Case(
+        "lens.model.LensTransformer2DModel",
+        LENS,
+        20,
+        (128, 12, 20),
+        (12, 20),
+        slice(0, 240),
+        245,
+        lambda: {"attention_mask": torch.tensor([[1, 1, 1, 1, 0]])},
+    ),
+    "HunyuanImage-2.1": Case(
+        "hunyuan_video.model.HunyuanVideo",
+        HUNYUAN_IMAGE,
+        20,
+        (64, 12, 20),
+        (12, 20),
+        slice(8, 248),
+        248,
+        lambda: {"guidance": torch.tensor([3.5]), "txt_byt5": noise(1, 3, 1472)},
+        {"vec_in_dim": None},
+    ),
+    "HunyuanVideo with a reference": Case(
+        "hunyuan_video.model.HunyuanVideo",
+        HUNYUAN,
+        20,
+        (16, 2, 24, 40),
+        (12, 20),
+        slice(245, 725),
+        725,
+        lambda: flux(ref_latent=noise(1, 16, 1, 24, 40)),
+        frames=2,
+    ),
+    "HunyuanVideo 1.5": Case(
+        "hunyuan_video.model.HunyuanVideo",
+        HUNYUAN_15,
+        20,
+        (32, 2, 12, 20),
+        (12, 20),
+        slice(5 + 3 + 4, 492),
+        492,
+        lambda: {"txt_byt5": noise(1, 3, 1472), "clip_fea": noise(1, 4, 24)},
+        frames=2,
+    ),
     "OmniGen2": Case(
         "omnigen.omnigen2.OmniGen2Transformer2DModel",
         OMNIGEN,
+        20,
+        (16, 24, 40),
+        (12, 20),
+        slice(25, 265),
+        265,
+        lambda: references(16, (8, 10)) | {"num_tokens": TEXT},
+    ),
+    "Boogu-Image": Case(
+        "boogu.model.BooguTransformer2DModel",
+        BOOGU,
         20,
         (16, 24, 40),
         (12, 20),
@@ -186,6 +258,7 @@ CASES = {
 }
 IMAGE_MODELS = {"flux": "flux", "chroma": "chroma", "qwen_image": "qwen_image", "krea2": "krea2", "ernie": "ernie"}
 IMAGE_MODELS |= {"omnigen": "omnigen2", "hidream": "hidream", "wan": "wan2.1", "kandinsky5": "kandinsky5"}
+IMAGE_MODELS |= {"mage_flow": "mage_flow", "lens": "lens", "boogu": "boogu", "hunyuan_video": "hunyuan_video"}
 IMAGE_MODELS |= {"chroma_radiance": "chroma_radiance", "lumina": "zimage_pixel"}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from .core_sequence import Joint, NextDiTSequence, Sequence, Video
+from .core_sequence import Joint, NextDiTSequence, Sequence, Video, said_patch
 from .core_tables import HEADS_LAST, PAIRS, SPLIT_HALVES, Table
 
 TEXT_ROWS_COLUMNS = ("text", "rows", "columns")
@@ -25,8 +25,9 @@ class CoreFamily:
     `networks` are the classes' full names, with `subclasses` theirs too; `embedder` is where the position embedding is,
     `axes` what its axes count, `native` the key of NATIVE for a unet_config. `stacks` are the layers that attend over
     the sequence, in order: what they say as block_type, and the network's attribute. `closed` says why attention cannot
-    be reached, where it cannot; `text_apart` that layers attend to the text by a second attention. `text_calls` are
-    which of the calls without block_type are among the text's tokens.
+    be reached, where it cannot; `text_apart` that layers attend to the text by a second attention, and `one_text` why
+    there can be one text alone. `text_calls` are which of the calls without block_type are among the text's tokens,
+    `other` tells a network of these classes with another sequence.
     """
 
     name: str
@@ -39,23 +40,24 @@ class CoreFamily:
     table: Table = PAIRS
     closed: str = ""
     text_apart: bool = False
+    one_text: str = ""
     subclasses: bool = False
     text_calls: Callable[[nn.Module], range] = lambda network: range(0)
+    other: Callable[[Any], bool] = lambda network: False
 
     def fits(self, network: nn.Module) -> bool:
         """Tell whether a network is of this family."""
         classes = type(network).__mro__ if self.subclasses else (type(network),)
         if not any(f"{cls.__module__}.{cls.__qualname__}" in self.networks for cls in classes):
             return False
-        params = getattr(network, "params", None)
-        axes = getattr(params, "axes_dim", self.axes)
-        # LongCat-Image is core's Flux too, but counts its text on the rows and columns
-        return len(axes) == len(self.axes) and not {1, 2} & {*getattr(params, "txt_ids_dims", ())}
+        axes = getattr(getattr(network, "params", None), "axes_dim", self.axes)
+        return len(axes) == len(self.axes) and not self.other(network)
 
     @property
     def regions_closed(self) -> str:
         """Why its texts cannot be heard region by region, "" where they can."""
-        return self.closed or ("it attends to the text apart from the picture" if self.text_apart else "")
+        apart = "it attends to the text apart from the picture" if self.text_apart else ""
+        return self.closed or apart or self.one_text
 
     def layers(self, network: nn.Module) -> int:
         """Return how many layers attend over the sequence."""
@@ -92,10 +94,23 @@ def _kandinsky(config: Mapping[str, Any]) -> str | None:
     return "kandinsky_image" if config.get("model_dim") == 2560 else None
 
 
+def _hunyuan(config: Mapping[str, Any]) -> str:
+    return "hunyuan_image" if len(config.get("patch_size", ())) == 2 else "hunyuan_video"
+
+
+def _counts_text_in_rows(network: Any) -> bool:
+    return bool({1, 2} & {*getattr(network.params, "txt_ids_dims", ())})  # LongCat-Image is core's Flux too
+
+
+def _image_first(network: Any) -> bool:
+    return getattr(network.double_blocks[0], "flipped_img_txt", False)  # HunyuanVideo in older releases of ComfyUI
+
+
 def _names(*names: str) -> tuple[str, ...]:
     return tuple(MODULES + name for name in names)
 
 
+TWO_ENCODERS = "its text comes from two encoders"
 FLUX_STACKS = (("double", "double_blocks"), ("single", "single_blocks"))
 FAMILIES = (
     CoreFamily(
@@ -117,6 +132,7 @@ FAMILIES = (
         Joint(references="ref_latents"),
         lambda config: "flux_1",
         FLUX_STACKS,
+        other=_counts_text_in_rows,
     ),
     CoreFamily(
         "FLUX.2",
@@ -126,6 +142,7 @@ FAMILIES = (
         Joint(references="ref_latents"),
         lambda config: "flux_2",
         FLUX_STACKS,
+        other=_counts_text_in_rows,
     ),
     CoreFamily(
         "Chroma",
@@ -146,6 +163,15 @@ FAMILIES = (
         (("double", "transformer_blocks"),),
     ),
     CoreFamily(
+        "Mage-Flow",
+        _names("mage_flow.model.MageFlowTransformer2DModel"),
+        "pe_embedder",
+        TEXT_ROWS_COLUMNS,
+        Joint(references="ref_latents"),
+        lambda config: "mage_flow",
+        (("double", "transformer_blocks"),),
+    ),
+    CoreFamily(
         "Krea 2",
         _names("krea2.model.SingleStreamDiT"),
         "pe_embedder",
@@ -156,12 +182,53 @@ FAMILIES = (
         text_calls=_text_fusion,
     ),
     CoreFamily(
+        "Lens",
+        _names("lens.model.LensTransformer2DModel"),
+        "pos_embed",
+        TEXT_ROWS_COLUMNS,
+        Joint(first=True, patch=1),
+        lambda config: "lens",
+        (("double", "transformer_blocks"),),
+        one_text="its picture stands in front of its text",
+    ),
+    CoreFamily(
+        "HunyuanImage-2.1",
+        _names("hunyuan_video.model.HunyuanVideo"),
+        "pe_embedder",
+        ("rows", "columns"),
+        Joint(),
+        _hunyuan,
+        FLUX_STACKS,
+        one_text=TWO_ENCODERS,
+        other=_image_first,
+    ),
+    CoreFamily(
+        "HunyuanVideo",
+        _names("hunyuan_video.model.HunyuanVideo"),
+        "pe_embedder",
+        TIME_ROWS_COLUMNS,
+        Joint(),
+        _hunyuan,
+        FLUX_STACKS,
+        one_text=TWO_ENCODERS,
+        other=_image_first,
+    ),
+    CoreFamily(
         "OmniGen2",
         _names("omnigen.omnigen2.OmniGen2Transformer2DModel"),
         "rope_embedder.rope_embedder",
         TEXT_ROWS_COLUMNS,
         Joint(),
         lambda config: "omnigen_2",
+        closed="its network does not run wrappers",
+    ),
+    CoreFamily(
+        "Boogu-Image",
+        _names("boogu.model.BooguTransformer2DModel"),
+        "rope_embedder.rope_embedder",
+        TEXT_ROWS_COLUMNS,
+        Joint(),
+        lambda config: "boogu_image",
         closed="its network does not run wrappers",
     ),
     CoreFamily(
@@ -211,6 +278,12 @@ def listed(families: Iterable[CoreFamily]) -> str:
     """Return the families' names in one phrase."""
     names = [family.name.replace(" and ", ", ") for family in families]
     return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def patch_of(network: nn.Module) -> int:
+    """Return how many cells of the latent one token of a network, core's or ours, is wide."""
+    family = family_of(network)
+    return getattr(family and family.sequence, "patch", None) or said_patch(network)
 
 
 def family_of(network: nn.Module) -> CoreFamily | None:

@@ -76,13 +76,15 @@ class Joint:
 
     `references` names the argument that has those after the image, "" where none are; `frames_apart` that frames are
     rows of a batch, and references are left out unless there is a method for them (Krea 2); `refused` arguments whose
-    tokens stand between the image's.
+    tokens stand between the image's; `patch` how many cells of the latent a token is wide, where not as many as the
+    network says (Lens, whose latents come in patches).
     """
 
     first: bool = False
     references: str = ""
     frames_apart: bool = False
     refused: tuple[str, ...] = ()
+    patch: int | None = None
 
     def image(self, x: Tensor, network: nn.Module, conds: Conds) -> ImageTokens:
         for name in self.refused:
@@ -91,7 +93,8 @@ class Joint:
                     f"the pack's patch nodes cannot tell the image from its reference ({name}) in this model: remove "
                     "the reference, or the node"
                 )
-        grid, frames = token_grid(x, patch_of(network)), 1 if self.frames_apart else _frames(x)
+        grid = token_grid(x, self.patch or said_patch(network))
+        frames = 1 if self.frames_apart else _frames(x)
         refs = conds.get(self.references) or () if self.references else ()
         if self.frames_apart and conds.get(f"{self.references}_method", network.default_ref_method) is None:
             refs = ()  # the network leaves them out
@@ -109,7 +112,7 @@ class Video:
     """[frames | references], the text apart; frames of a reference in front, of the image's size, count as frames."""
 
     def image(self, x: Tensor, network: nn.Module, conds: Conds) -> ImageTokens:
-        grid, frames, joined = token_grid(x, patch_of(network)), _frames(x), conds.get("time_dim_concat")
+        grid, frames, joined = token_grid(x, said_patch(network)), _frames(x), conds.get("time_dim_concat")
         frames += _frames(joined) if joined is not None else 0
         frames += getattr(network, "ref_conv", None) is not None and conds.get("reference_latent") is not None
         after = sum(_tokens(ref, network) for ref in conds.get("context_latents") or ())
@@ -122,8 +125,8 @@ class Video:
         return 0
 
 
-def patch_of(network: nn.Module) -> int:
-    """Return how many cells of the latent one token of a network is wide."""
+def said_patch(network: nn.Module) -> int:
+    """Return how many cells of the latent one token is wide by what a network says."""
     patch = network.patch_size if hasattr(network, "patch_size") else network.patch  # Krea 2's name
     return patch[-1] if isinstance(patch, tuple | list) else patch  # of video: (time, rows, columns)
 
@@ -181,7 +184,7 @@ def _frames(x: Tensor) -> int:
 
 
 def _tokens(x: Tensor, network: nn.Module) -> int:
-    return _frames(x) * math.prod(token_grid(x, patch_of(network)))
+    return _frames(x) * math.prod(token_grid(x, said_patch(network)))
 
 
 def _text_tokens(text: Tensor | None, network: nn.Module, more: Tensor | None = None) -> int:

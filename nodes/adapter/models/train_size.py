@@ -3,8 +3,7 @@
 import math
 
 from ....nextdit.train_size import NativeSize, native_size
-from ..host.core_families import family_of
-from ..host.core_sequence import patch_of
+from ..host.core_families import family_of, patch_of
 from .network import OwnNetwork
 
 

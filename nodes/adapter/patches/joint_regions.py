@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ....nextdit.regions import Regions
 from ..host.core_attention import EditRequest, run_with_request
-from ..host.core_families import family_of
+from ..host.core_families import family_of, patch_of
 from ..host.core_regions import REGIONS, HeardTexts, regional_attention
-from ..host.core_sequence import NextDiTSequence, patch_of
+from ..host.core_sequence import NextDiTSequence
 from .model_call import ModelCall, Text, in_areas, put_first, run_areas
 from .region_prompts import KEY, AskedRegions, RegionalPrompt
 

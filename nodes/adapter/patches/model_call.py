@@ -10,7 +10,7 @@ from torch import Tensor
 from ....nextdit.region_areas import Area, paint_areas
 from ....nextdit.regions import Regions
 from ....nextdit.span import NEVER
-from ..host.core_sequence import patch_of
+from ..host.core_families import patch_of
 from ..host.time import flow_time
 
 

@@ -17,7 +17,8 @@ from lumina_next.nodes.model.context_drop import DropContext
 from lumina_next.nodes.model.scaled_rope import ScaledRope
 from lumina_next.tests.support.core_families import CASES, call, load_family, noise
 
-OPEN = [name for name in CASES if not name.startswith(("OmniGen2", "HiDream", "ERNIE"))]
+CLOSED = ["OmniGen2", "Boogu-Image", "HiDream-I1", "ERNIE-Image"]
+OPEN = [name for name in CASES if name not in CLOSED]
 SIDE = 8  # tokens of the square that these tests take for native
 
 
@@ -101,6 +102,7 @@ def rows_of(value, count: int):
     return value.expand(count, *value.shape[1:]) if torch.is_tensor(value) else value
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if "ref_latent" not in CASES[name].conds()])  # core: one alone
 def test_times_of_a_batch_have_frequencies_of_their_own(name):
     case, patched = CASES[name], scaled(name, "time_aware")
     sigma, x = torch.tensor([0.9, 0.2]), noise(2, *case.latent)
@@ -210,7 +212,7 @@ def test_references_that_core_keeps_from_an_earlier_step_have_no_queries():
     torch.testing.assert_close(pooled, torch.cat([plain[1][:, :, :5], image, rest], dim=2))
 
 
-@pytest.mark.parametrize("name", ["OmniGen2", "HiDream-I1", "ERNIE-Image"])
+@pytest.mark.parametrize("name", CLOSED)
 def test_attention_that_no_door_reaches_is_refused(name):
     with pytest.raises(ValueError, match=f"Context Drop cannot reach the attention of {name} models, since"):
         drop_context(model_of(name), ContextDrop(2))
@@ -232,6 +234,22 @@ def test_networks_whose_text_counts_on_the_images_axes_are_unknown():
             scale_rope(model_of("FLUX.1"), "interpolation", 128)
     finally:
         network.params.txt_ids_dims = []
+
+
+def test_sequences_with_the_image_in_front_of_the_text_are_unknown():
+    """HunyuanVideo's, in releases of ComfyUI whose layers say so (0.3.64)."""
+    network = model_of("HunyuanVideo 1.5").model.diffusion_model
+    assert family_of(network).name == "HunyuanVideo"
+    network.double_blocks[0].flipped_img_txt = True
+    try:
+        assert family_of(network) is None
+    finally:
+        del network.double_blocks[0].flipped_img_txt
+
+
+def test_a_latent_in_patches_has_a_token_a_cell():
+    """Lens says a patch of 2, but its latents come joined: 16 pixels a token, not 32."""
+    assert scale_rope(model_of("Lens"), "auto")[1].train_tokens == 1440 // 16
 
 
 def test_networks_that_only_inherit_from_a_known_one_are_unknown():

@@ -11,8 +11,7 @@ from comfy.patcher_extension import WrappersMP
 
 from lumina_next.nextdit.regions import Region, Regions
 from lumina_next.nodes.adapter.host.core_attention import OVERRIDE
-from lumina_next.nodes.adapter.host.core_families import family_of
-from lumina_next.nodes.adapter.host.core_sequence import patch_of
+from lumina_next.nodes.adapter.host.core_families import family_of, patch_of
 from lumina_next.nodes.adapter.patches.regions import add_region
 from lumina_next.tests.support.core_families import CASES, load_family, noise
 from lumina_next.tests.support.core_models import CORE, load_core
@@ -21,8 +20,8 @@ from lumina_next.tests.support.patch_models import prompt
 
 SETTINGS = {"strength": 1.0, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
 KINDS = [*CORE, "FLUX.1", "FLUX.1 with references", "FLUX.2 with a reference", "Chroma", "Qwen-Image"]
-KINDS += ["Qwen-Image-Edit", "Krea 2", "Krea 2 with a reference"]
-CLOSED = ["OmniGen2", "HiDream-I1", "ERNIE-Image", "Wan", "Kandinsky 5"]
+KINDS += ["Qwen-Image-Edit", "Mage-Flow", "Mage-Flow-Edit", "Krea 2", "Krea 2 with a reference"]
+CLOSED = ["OmniGen2", "Boogu-Image", "HiDream-I1", "ERNIE-Image", "Wan", "Kandinsky 5", "Lens", "HunyuanImage-2.1"]
 
 
 @cache
