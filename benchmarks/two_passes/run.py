@@ -27,6 +27,7 @@ from .ways import by_fusion, by_windows
 SIZES = {"2×": 128, "4×": 256}
 PLAIN, WINDOWS, FUSION, ONCE = "positions as they are", "windows", "DemoFusion", "one pass"
 OTHERS = {WINDOWS: by_windows, FUSION: by_fusion}
+WAYS = {"plain": PLAIN, "scaled": "", **{name.lower(): name for name in OTHERS}}  # scaled goes by its method
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -35,6 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--sizes", nargs="*", choices=SIZES, default=["2×"])
     add("--rope", default=TIME_AWARE_LATE, help="METHOD[,key=number…][,proportional]")
+    add("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="of second passes (default: all)")
     add("--denoise", nargs="*", type=float, default=[0.2, 0.3, 0.4, 0.5, 0.6])
     add("--pass-steps", type=int, default=5, help="of every second pass")
     add("--prompts", type=int, default=24)
@@ -59,12 +61,12 @@ def main(arguments: list[str] | None = None) -> None:
 @torch.inference_mode()
 def measure(bench: Bench, side: int, options: argparse.Namespace) -> list[Row]:
     """Return a row for the enlarged sample, for each way and denoise, and for one pass of as many steps."""
-    prompts, concepts = bench.truth.prompts(options.prompts)
+    prompts, wanted = (several * bench.seeds for several in bench.truth.prompts(options.prompts))
     small = bench.draw(prompts).clamp(-1, 1)
-    wanted = concepts * bench.seeds
     drawn = {(BICUBIC, 0.0): (enlarged(small, side), 0.0)}
-    ways = (PLAIN, options.rope, WINDOWS, FUSION)
-    for way, denoise in [*((w, d) for d, w in product(options.denoise, ways)), (FUSION, 1.0), (ONCE, 1.0)]:
+    ways = [WAYS[name] or options.rope for name in options.ways]
+    alone = [(way, 1.0) for way in (FUSION, ONCE) if way in (*ways, ONCE)]
+    for way, denoise in [*((w, d) for d, w in product(options.denoise, ways)), *alone]:
         start, pictures = time.process_time(), small
         while way != ONCE and pictures.shape[-1] < side:
             larger = enlarged(pictures, min(2 * pictures.shape[-1], side))
@@ -114,7 +116,9 @@ def duel_bars(found: dict[str, list[Row]]) -> list[Row]:
     """Return, for each size, whether scaled positions beat plain ones beyond the interval at some denoise."""
     bars: list[Row] = []
     for size, rows in found.items():
-        scaled = [x for x in rows if x["second pass"] not in (BICUBIC, PLAIN, ONCE, *OTHERS)]
+        scaled = [x for x in rows if x["second pass"] not in (BICUBIC, PLAIN, ONCE, *OTHERS) and x["edges − plain's"]]
+        if not scaled:
+            continue
         for measure, name in (("perceptual", "GMSD"), ("edges", "edge distance")):
             best = min(scaled, key=lambda x: x[f"{measure} − plain's"]["high"])
             what = f"{size}: {name} of scaled positions − plain ones, upper end, best at denoise {best['denoise']:g}"

@@ -135,6 +135,17 @@ def test_one_command_writes_the_table_and_the_grid(tmp_path, checkpoint):
     assert (tmp_path / "two_passes-2x.webp").is_file()
 
 
+def test_chosen_ways_with_several_seeds(tmp_path, checkpoint):
+    """Every seed is a row of noise of its own; without plain positions there is no bar."""
+    options = ["--prompts", "1", "--seeds", "2", "--denoise", "0.3", "--pass-steps", "1", "--ways"]
+    two_passes.main([*checkpoint, *options, "scaled"])
+    found = json.loads((tmp_path / "two_passes.json").read_text("utf-8"))
+    (rows,) = found["sections"].values()
+    assert [row["second pass"] for row in rows] == ["1× sample, bicubic", "time_aware_late", "one pass"]
+    assert rows[0]["perceptual"]["low"] < rows[0]["perceptual"]["value"] < rows[0]["perceptual"]["high"]
+    assert "aim" not in (tmp_path / "two_passes.md").read_text("utf-8")
+
+
 def test_redrawn_from_the_stored_results_nothing_changes(tmp_path):
     results = Path(__file__).parents[2] / "benchmarks/results"
     shutil.copy(results / "two_passes.json", tmp_path)
