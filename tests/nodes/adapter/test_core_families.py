@@ -2,7 +2,6 @@
 
 import math
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +12,6 @@ from lumina_next.nodes.adapter.host.core_families import FAMILIES, family_of
 from lumina_next.nodes.adapter.models.train_size import token_pixels
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
 from lumina_next.nodes.adapter.patches.scaled_rope import scale_rope
-from lumina_next.nodes.model.context_drop import DropContext
-from lumina_next.nodes.model.scaled_rope import ScaledRope
 from lumina_next.tests.support.core_families import CASES, call, load_family, noise
 
 CLOSED = ["OmniGen2", "Boogu-Image", "HiDream-I1", "ERNIE-Image"]
@@ -271,23 +268,3 @@ def test_every_family_has_a_case_and_a_size():
     assert tried == {family.name for family in FAMILIES}  # more of the first: test_core_sequence.py
     sizes = [family.native({"model_dim": 2560, "image_model": "lumina2"}) for family in FAMILIES]
     assert all(NATIVE[size].source for size in sizes)
-
-
-ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / f"web/docs/LuminaNextScaledRope{page}.md" for page in ("", "/zh", "/ja")]
-
-
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "docs/larger_sizes.md"], ids=lambda page: "/".join(page.parts[-2:]))
-def test_a_page_names_every_family_and_its_size(page):
-    lines = [line for line in page.read_text("utf-8").splitlines() if line.startswith(("|", "- "))]
-    for key, published in NATIVE.items():
-        name = published.name.removesuffix(" Image")
-        assert any(name in line and str(published.pixels) in line for line in lines), key
-
-
-@pytest.mark.parametrize("node,closed", [(ScaledRope, True), (DropContext, False)])
-def test_the_nodes_say_which_families_they_know(node, closed):
-    said = node.define_schema().description
-    for family in FAMILIES:
-        for name in family.name.replace(" and ", ", ").split(", "):
-            assert (name in said) == (closed or not family.closed), name
