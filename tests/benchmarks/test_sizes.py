@@ -113,9 +113,10 @@ def test_bars_of_the_default_at_twice_the_size():
     )
     of_gmsd = "GMSD − bicubic's, upper end of the interval"
     assert met[of_gmsd] == "yes" and met[f"2× ({again}): {of_gmsd}"] == "no"
-    better = f"2×: methods whose GMSD is below {TIME_AWARE_LATE}'s by more than chance"
+    better = f"2×: published methods whose GMSD is below {TIME_AWARE_LATE}'s by more than chance"
     assert met[better] == "yes"
     rows[2] |= found(0.19, -0.01)
+    rows.append({"method": bars.SHARPENED, **found(0.18, -0.02), "above bicubic": {"high": -0.05}})  # ours
     assert {row["what"]: row["measured"] for row in bars.size_bars({"2×": rows})}[better] == 1
     assert bars.size_bars({"2×": rows[2:]}) == []
     sharpened = rows[1] | {"method": bars.SHARPENED, "one object": {"value": 100.0}}
