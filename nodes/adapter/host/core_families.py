@@ -94,8 +94,11 @@ def _kandinsky(config: Mapping[str, Any]) -> str | None:
     return "kandinsky_image" if config.get("model_dim") == 2560 else None
 
 
-def _hunyuan(config: Mapping[str, Any]) -> str:
-    return "hunyuan_image" if len(config.get("patch_size", ())) == 2 else "hunyuan_video"
+def _hunyuan(config: Mapping[str, Any]) -> str | None:
+    patch, newer = config["patch_size"], config.get("vision_in_dim") is not None
+    if (newer and config["in_channels"] == 98) or (not newer and list(patch) == [1, 1, 1]):
+        return None  # they paint over what another model of theirs made, larger
+    return "hunyuan_image" if len(patch) == 2 else "hunyuan_video"
 
 
 def _counts_text_in_rows(network: Any) -> bool:

@@ -249,6 +249,14 @@ def test_a_latent_in_patches_has_a_token_a_cell():
     assert scale_rope(model_of("Lens"), "auto")[1].train_tokens == 1440 // 16
 
 
+def test_hunyuans_models_that_paint_over_another_ones_picture_ask_for_their_size():
+    of = family_of(model_of("HunyuanVideo 1.5").model.diffusion_model).native
+    video, image = {"patch_size": [1, 2, 2], "in_channels": 16}, {"patch_size": [1, 1], "in_channels": 64}
+    newer = {"patch_size": [1, 1, 1], "in_channels": 65, "vision_in_dim": 1152}
+    assert [of(video), of(newer), of(image)] == ["hunyuan_video", "hunyuan_video", "hunyuan_image"]
+    assert of(newer | {"in_channels": 98}) is of(image | {"patch_size": [1, 1, 1]}) is None
+
+
 def test_networks_that_only_inherit_from_a_known_one_are_unknown():
     network = model_of("Wan").model.diffusion_model
 
@@ -266,5 +274,6 @@ def test_networks_that_only_inherit_from_a_known_one_are_unknown():
 def test_every_family_has_a_case_and_a_size():
     tried = {family_of(model_of(name).model.diffusion_model).name for name in CASES}
     assert tried == {family.name for family in FAMILIES}  # more of the first: test_core_sequence.py
-    sizes = [family.native({"model_dim": 2560, "image_model": "lumina2"}) for family in FAMILIES]
+    known = {"model_dim": 2560, "image_model": "lumina2", "patch_size": [1, 1]}
+    sizes = [family.native(known) for family in FAMILIES]
     assert all(NATIVE[size].source for size in sizes)
