@@ -27,7 +27,7 @@ from .ways import by_fusion, by_windows
 SIZES = {"2×": 128, "4×": 256}
 PLAIN, WINDOWS, FUSION, ONCE = "positions as they are", "windows", "DemoFusion", "one pass"
 OTHERS = {WINDOWS: by_windows, FUSION: by_fusion}
-WAYS = {"plain": PLAIN, "scaled": "", **{name.lower(): name for name in OTHERS}}  # scaled goes by its method
+WAYS = {"plain": PLAIN, "scaled": "", **{name.lower(): name for name in OTHERS}, "once": ONCE}  # scaled: its method
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -36,7 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--sizes", nargs="*", choices=SIZES, default=["2×"])
     add("--rope", default=TIME_AWARE_LATE, help="METHOD[,key=number…][,proportional]")
-    add("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="of second passes (default: all)")
+    add("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="to paint at that size (default: all)")
     add("--denoise", nargs="*", type=float, default=[0.2, 0.3, 0.4, 0.5, 0.6])
     add("--pass-steps", type=int, default=5, help="of every second pass")
     add("--prompts", type=int, default=24)
@@ -65,8 +65,9 @@ def measure(bench: Bench, side: int, options: argparse.Namespace) -> list[Row]:
     small = bench.draw(prompts).clamp(-1, 1)
     drawn = {(BICUBIC, 0.0): (enlarged(small, side), 0.0)}
     ways = [WAYS[name] or options.rope for name in options.ways]
-    alone = [(way, 1.0) for way in (FUSION, ONCE) if way in (*ways, ONCE)]
-    for way, denoise in [*((w, d) for d, w in product(options.denoise, ways)), *alone]:
+    passes = product(options.denoise, (way for way in ways if way != ONCE))
+    alone = [(way, 1.0) for way in (FUSION, ONCE) if way in ways]
+    for way, denoise in [*((w, d) for d, w in passes), *alone]:
         start, pictures = time.process_time(), small
         while way != ONCE and pictures.shape[-1] < side:
             larger = enlarged(pictures, min(2 * pictures.shape[-1], side))
