@@ -61,7 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
 @torch.inference_mode()
 def measure(bench: Bench, side: int, options: argparse.Namespace) -> list[Row]:
     """Return a row for the enlarged sample, for each way and denoise, and for one pass of as many steps."""
-    prompts, wanted = (several * bench.seeds for several in bench.truth.prompts(options.prompts))
+    prompts, wanted = bench.truth.prompts(options.prompts)
+    prompts, wanted = prompts * bench.seeds, wanted * bench.seeds
     small = bench.draw(prompts).clamp(-1, 1)
     drawn = {(BICUBIC, 0.0): (enlarged(small, side), 0.0)}
     ways = [WAYS[name] or options.rope for name in options.ways]
