@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..demo import POINTS_MODEL, POINTS_TEXT_MODEL
 from ..nextdit.clouds.files import save_points
+from ..nextdit.clouds.pairing import paired
 from ..nextdit.clouds.picture import four_sides
 from ..nextdit.clouds.shape import Frame, densified, spread, upright
 from ..nextdit.layers.tokens import needed_mask
@@ -173,6 +174,7 @@ def draw(request: PointsRequest, models: Models, count: int, progress: Progress 
         kept = start[:, :, : len(request.cloud)] if request.keep else None
         begin = 1 - (request.denoise or (1.0 if request.keep else 0.6))
         sampling = sampling.shortened(begin)
+        x = paired(x, start) if network.config.paired else x
         x = torch.lerp(x, start, begin) if begin else x
     out = sample_points(
         network,

@@ -2,50 +2,29 @@
 
 import io
 import os
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-TYPES = {
-    "char": "i1",
-    "int8": "i1",
-    "uchar": "u1",
-    "uint8": "u1",
-    "short": "i2",
-    "int16": "i2",
-    "ushort": "u2",
-    "uint16": "u2",
-    "int": "i4",
-    "int32": "i4",
-    "uint": "u4",
-    "uint32": "u4",
-    "float": "f4",
-    "float32": "f4",
-    "double": "f8",
-    "float64": "f8",
-}
-"""The names that PLY has for numbers, and NumPy's."""
+from .ply import read_ply
 
-ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-
-
-@dataclass(frozen=True)
-class Element:
-    """One kind of thing in a PLY file: how many, and the name and type of each property, None for lists."""
-
-    name: str
-    count: int
-    properties: list[tuple[str, str | None]]
+FAR = 1000
+"""How many of its own sizes from 0 a cloud may lie in float32: beyond, 16.8 million steps are too coarse for it."""
+LARGEST = 1e30
+"""The largest coordinate: squares of larger ones are none in float32."""
+COLUMNS = 9
+"""How many columns an array of points may have: coordinates, and colours and normals, which are passed over."""
 
 
 def read_points(path: str | Path) -> Tensor:
-    """Return the points (N, 3), float32, of a .ply, .xyz, .txt, .csv, .pts, .obj or .npy file.
+    """Return the points (N, 3) of a .ply, .xyz, .txt, .csv, .pts, .obj or .npy file.
 
-    Raises FileNotFoundError, or ValueError that names the file and says what is wrong with it.
+    In float32, or float64 where they lie so far from 0, as on maps, that float32 would blur them. Raises
+    FileNotFoundError, or ValueError that names the file and says what is wrong with it.
     """
     path = Path(path)
     if not path.is_file():
@@ -59,12 +38,12 @@ def parse_points(content: bytes, suffix: str, name: str) -> Tensor:
     if read is None:
         raise ValueError(f"{name}: points are read from {', '.join('.' + known for known in READERS)} files")
     try:
-        with np.errstate(over="ignore"):  # told below
-            points = np.ascontiguousarray(read(content), dtype=np.float32)
+        points = np.ascontiguousarray(read(content), dtype=np.float64)
         check_points(points)
-    except (ValueError, IndexError, KeyError, OverflowError) as error:
+    except (ValueError, IndexError, KeyError, OverflowError, TypeError, EOFError) as error:
         raise ValueError(f"{name} is no point cloud: {error}") from error
-    return torch.from_numpy(points.copy())
+    far = np.abs(points).max() > FAR * (points.max(0) - points.min(0)).max()
+    return torch.from_numpy(points.astype(np.float64 if far else np.float32))
 
 
 def check_points(points: np.ndarray) -> None:
@@ -73,98 +52,73 @@ def check_points(points: np.ndarray) -> None:
         raise ValueError(f"expected rows of x, y, z, got an array of shape {points.shape}")
     if len(points) < 2:
         raise ValueError(f"it has {len(points)} points, expected at least 2")
-    if not np.isfinite(points).all():
-        raise ValueError("some of its coordinates are NaN or infinite; remove those points")
+    if wrong := int((~(np.abs(points) < LARGEST)).any(1).sum()):
+        raise ValueError(
+            f"{wrong} of its {len(points)} points have coordinates that are NaN or infinite, or beyond {LARGEST:g}; "
+            "remove them"
+        )
     if not (points.max(0) - points.min(0)).any():
         raise ValueError("all of its points are in one place")
 
 
-def read_ply(content: bytes) -> np.ndarray:
-    """Return the vertices (N, 3) of a PLY file, text or binary; other elements and properties are passed over."""
-    order, elements, body = ply_header(content)
-    rest = content[body:]
-    if order == "":
-        lines = rest.decode("ascii", "replace").split("\n")
-        start = 0
-        for element in elements:
-            if element.name == "vertex":
-                columns = [[name for name, _ in element.properties].index(axis) for axis in "xyz"]
-                rows = [line.split() for line in lines[start : start + element.count]]
-                check_count(len([row for row in rows if row]), element.count)
-                return np.array([[float(row[column]) for column in columns] for row in rows])
-            start += element.count
-    for element in elements:
-        if any(kind is None for _, kind in element.properties):
-            raise ValueError(
-                f"lists ({element.name}) stand before its vertices; write it again with the vertices first"
-            )
-        dtype = np.dtype([(name, order + (kind or "")) for name, kind in element.properties])
-        if element.name == "vertex":
-            check_count(len(rest) // dtype.itemsize, element.count)
-            table = np.frombuffer(rest, dtype, element.count)
-            return np.stack([table[axis] for axis in "xyz"], axis=1)
-        rest = rest[dtype.itemsize * element.count :]
-    raise ValueError("it has no vertices")
-
-
-def ply_header(content: bytes) -> tuple[str, list[Element], int]:
-    """Return byte order, elements and the place where the data begin. Raises ValueError if it is no PLY header."""
-    end = content.find(b"end_header")
-    if not content.startswith(b"ply") or end < 0:
-        raise ValueError("it does not begin with a PLY header")
-    order, elements = None, []
-    for line in content[:end].decode("ascii", "replace").splitlines()[1:]:
-        words = line.split()
-        if words[:1] == ["format"]:
-            order = ORDERS.get(words[1])
-        elif words[:1] == ["element"]:
-            elements.append(Element(words[1], int(words[2]), []))
-        elif words[:1] == ["property"]:
-            elements[-1].properties.append((words[-1], None if words[1] == "list" else TYPES[words[1]]))
-    if order is None:
-        raise ValueError(f"its format is none of {', '.join(ORDERS)}")
-    vertex = next((element for element in elements if element.name == "vertex"), None)
-    if vertex is None or not {"x", "y", "z"} <= {name for name, _ in vertex.properties}:
-        raise ValueError("it has no vertices with x, y and z")
-    return order, elements, content.index(b"\n", end) + 1
-
-
-def check_count(got: int, expected: int) -> None:
-    """Raise ValueError if a file ends early."""
-    if got < expected:
-        raise ValueError(f"it ends after {got} of {expected} points; download or write it again")
-
-
 def read_text(content: bytes) -> np.ndarray:
-    """Return the first three numbers of every line, separated by blanks, commas or semicolons.
+    """Return three numbers of every line, separated by blanks, commas or semicolons.
 
-    A first line of one number, the count, or of words is passed over, and so is what follows a #.
+    Those are in the columns x, y and z if the first line names them, else the first. A first line of one number, the
+    count, or of words is passed over, and so is what follows a #.
     """
-    lines = [line.split("#")[0].replace(",", " ").replace(";", " ").split() for line in text_of(content)]
-    lines = [line for line in lines if line]
-    if lines and (len(lines[0]) == 1 or not is_number(lines[0][0])):
+    lines = [line for line in (words_of(each.split("#")[0]) for each in text_of(content)) if line]
+    columns = [0, 1, 2]
+    if lines and not all(is_number(word) for word in lines[0]):
+        names = [word.lstrip("/").lower() for word in lines[0]]
+        columns = [names.index(axis) for axis in "xyz"] if {"x", "y", "z"} <= set(names) else columns
         lines = lines[1:]
-    if short := next((line for line in lines if len(line) < 3), None):
+    elif lines and len(lines[0]) == 1:
+        lines = lines[1:]
+    if short := next((line for line in lines if len(line) <= max(columns)), None):
         raise ValueError(f"a line has fewer than three numbers: {' '.join(short)[:40]!r}")
-    return np.array([[float(word) for word in line[:3]] for line in lines]).reshape(-1, 3)
+    return np.array([[float(line[column]) for column in columns] for line in lines]).reshape(-1, 3)
+
+
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def words_of(line: str) -> list[str]:
+    """Return the numbers or names of a line; a comma is a decimal one where something else stands between them."""
+    words = line.split(";") if ";" in line else line.split()
+    if ";" in line or (len(words) >= 3 and all(DECIMAL_COMMA.fullmatch(word) for word in words)):
+        words = " ".join(words).replace(",", ".").split()
+    else:
+        words = line.replace(",", " ").split()
+    return [stripped for word in words if (stripped := word.strip("\"'"))]
 
 
 def read_obj(content: bytes) -> np.ndarray:
     """Return the vertices (N, 3) of an OBJ file."""
     rows = [line.split() for line in text_of(content)]
-    return np.array([[float(word) for word in row[1:4]] for row in rows if row[:1] == ["v"]]).reshape(-1, 3)
+    rows = [row for row in rows if row[:1] == ["v"]]
+    if short := next((row for row in rows if len(row) < 4), None):
+        raise ValueError(f"a vertex has fewer than three numbers: {' '.join(short)[:40]!r}")
+    return np.array([[float(word) for word in row[1:4]] for row in rows]).reshape(-1, 3)
 
 
 def read_npy(content: bytes) -> np.ndarray:
-    """Return a NumPy array, which must be of numbers."""
-    return np.load(io.BytesIO(content), allow_pickle=False)
+    """Return the points of a NumPy array of numbers: its first three columns, or its fields x, y and z."""
+    table = np.load(io.BytesIO(content), allow_pickle=False)
+    if not isinstance(table, np.ndarray):
+        raise ValueError("it holds several arrays, expected one, as numpy.save writes")
+    if {"x", "y", "z"} <= set(table.dtype.names or ()):
+        table = np.stack([table[axis].ravel() for axis in "xyz"], axis=1)
+    if table.dtype.kind not in "fiu":
+        raise ValueError(f"it is an array of {table.dtype}, expected numbers")
+    return table[:, :3] if table.ndim == 2 and 3 < table.shape[1] <= COLUMNS else table
 
 
 def text_of(content: bytes) -> list[str]:
     """Return the lines of a text file. Raises ValueError if it is binary."""
     if b"\0" in content:
         raise ValueError("it is binary, expected text")
-    return content.decode("utf-8", "replace").splitlines()
+    return content.decode("utf-8-sig", "replace").splitlines()
 
 
 def is_number(word: str) -> bool:
@@ -189,15 +143,19 @@ WRITTEN = ("ply", "xyz", "npy")
 
 
 def write_points(points: Tensor, suffix: str) -> bytes:
-    """Return the content of a file with points (N, 3). Raises ValueError on another suffix than those of WRITTEN."""
-    table = np.ascontiguousarray(points.detach().cpu().numpy(), dtype="<f4")
+    """Return the content of a file with points (N, 3), in float64 if they are.
+
+    Raises ValueError on another suffix than those of WRITTEN.
+    """
+    wide = points.dtype == torch.float64
+    table = np.ascontiguousarray(points.detach().cpu().numpy(), dtype="<f8" if wide else "<f4")
     match suffix.lower().lstrip("."):
         case "ply":
-            properties = "".join(f"property float {axis}\n" for axis in "xyz")
+            properties = "".join(f"property {'double' if wide else 'float'} {axis}\n" for axis in "xyz")
             header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(table)}\n{properties}end_header\n"
             return header.encode() + table.tobytes()
-        case "xyz":
-            return "".join(f"{x:.6g} {y:.6g} {z:.6g}\n" for x, y, z in table.tolist()).encode()
+        case "xyz":  # as many digits as it takes to read the same numbers
+            return "".join(f"{x} {y} {z}\n" for x, y, z in table.astype(str).tolist()).encode()
         case "npy":
             file = io.BytesIO()
             np.save(file, table)

@@ -18,8 +18,8 @@ class Frame:
     up: str = "z"
 
     def restored(self, points: Tensor) -> Tensor:
-        """Return points (N, 3) of the fitted cloud where that lay."""
-        return upright(points, self.up) * self.half + self.middle.to(points)
+        """Return points (N, 3) of the fitted cloud where that lay, as exact as it was."""
+        return upright(points, self.up).to(self.middle) * self.half + self.middle
 
 
 def upright(points: Tensor, up: str) -> Tensor:
@@ -40,23 +40,32 @@ def check_up(up: str) -> None:
 
 
 def fit(points: Tensor, up: str = "z") -> tuple[Tensor, Frame]:
-    """Return points (N, 3) as the models know clouds, in a box about 0 whose longest side is 2 and z is up; and where
-    they lay."""
+    """Return points (N, 3), float32, as the models know clouds, in a box about 0 whose longest side is 2 and z is up;
+    and where they lay."""
     low, high = points.amin(0), points.amax(0)
     half = max(float((high - low).max()) / 2, 1e-12)
     frame = Frame((low + high) / 2, half, up)
-    return from_upright((points - frame.middle) / half, up), frame
+    return from_upright(((points - frame.middle) / half).float(), up), frame
 
 
-def nearest(a: Tensor, b: Tensor, block: int = 1024) -> tuple[Tensor, Tensor]:
+TOGETHER = 2**23
+"""Distances computed at once: 32 MB, however many points there are."""
+
+
+def blocks(a: Tensor, others: int) -> tuple[Tensor, ...]:
+    """Return points (N, 3) in parts whose distances to so many others fit into memory."""
+    return a.split(max(1, TOGETHER // others))
+
+
+def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Return the squared distance of each of a (N, 3) to the nearest of b (M, 3), and which that is, (N,) both."""
-    found = [torch.cdist(rows, b).square().min(dim=1) for rows in a.split(block)]
+    found = [torch.cdist(rows, b).square().min(dim=1) for rows in blocks(a, len(b))]
     return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
 
 
-def spacing(points: Tensor, block: int = 1024) -> Tensor:
+def spacing(points: Tensor) -> Tensor:
     """Return the distance of every point (N, 3) to its nearest neighbour, (N,)."""
-    found = [torch.cdist(rows, points).topk(2, largest=False).values[:, 1] for rows in points.split(block)]
+    found = [torch.cdist(rows, points).topk(2, largest=False).values[:, 1] for rows in blocks(points, len(points))]
     return torch.cat(found)
 
 
@@ -92,8 +101,13 @@ def densified(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """
     if count <= len(points):
         return points[:count]
+    if len(points) == 1:
+        return points.repeat(count, 1)
     near = torch.cat(
-        [torch.cdist(rows, points).topk(min(4, len(points)), largest=False).indices for rows in points.split(1024)]
+        [
+            torch.cdist(rows, points).topk(min(4, len(points)), largest=False).indices
+            for rows in blocks(points, len(points))
+        ]
     )
     new = count - len(points)
     start = torch.randint(len(points), (new,), generator=generator)

@@ -29,7 +29,8 @@ class PointConfig(NextDiTConfig):
     """Architecture of a Next-DiT for points: `features` Fourier features an axis, scaled by a method of METHODS.
 
     A model of labels knows those of `labels` and takes no text, one of text has none. `train_points` is the number of
-    points in training. Raises ValueError on values that cannot be, and as NextDiTConfig.
+    points in training, in which, if `paired`, every point came from the noise near it (`clouds.pairing`). Raises
+    ValueError on values that cannot be, and as NextDiTConfig.
     """
 
     in_channels: int = 3
@@ -40,6 +41,7 @@ class PointConfig(NextDiTConfig):
     scale: float = 8.0
     train_points: int = 256
     labels: tuple[str, ...] = ()
+    paired: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -99,11 +101,13 @@ class PointConfig(NextDiTConfig):
             raise ValueError(f"its metadata has {len(labels)} labels, its weights {known}: download it again")
         features = (shape_of("point_embedder.linear.weight", shapes)[1] - 3) // 6
         scaling = metadata.get("point_scaling", DEFAULT)
-        return cls(**infer_body(shapes), **told, features=features, scaling=scaling, labels=labels)
+        paired = metadata.get("points_paired", "") == "true"
+        return cls(**infer_body(shapes), **told, features=features, scaling=scaling, labels=labels, paired=paired)
 
     def metadata(self) -> dict[str, str]:
         """Return what a file has to say of the architecture because its shapes do not."""
         said = {"point_scaling": self.scaling, "point_scale": f"{self.scale:g}", "train_points": str(self.train_points)}
+        said |= {"points_paired": "true"} if self.paired else {}
         return said | ({"labels": ", ".join(self.labels)} if self.labels else {})
 
 
@@ -215,7 +219,7 @@ FAMILY = Family(
     layouts=layouts("point_embedder.linear.weight"),
     infer=PointConfig.infer,
     metadata=PointConfig.metadata,
-    texts=("point_scaling", "point_scale", "train_points", "labels"),
+    texts=("point_scaling", "point_scale", "train_points", "labels", "points_paired"),
     reference=reference_key,
     pictures=False,
 )

@@ -1,6 +1,7 @@
 """Requests for points: what they refuse and fill in, and what is made."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,6 +90,17 @@ def test_a_variation_is_nearer_with_less_noise_and_lies_where_the_cloud_lay(labe
         return float((made.points - fitted).norm())
 
     assert apart(0.1) < apart(0.8)
+
+
+def test_a_model_trained_with_pairs_starts_a_variation_from_them(labels, monkeypatch):
+    """Its flow then has no noise left that goes elsewhere: a cloud comes back whatever the order of its points."""
+    network = labels.network("points")
+    monkeypatch.setattr(network, "config", replace(network.config, paired=True))
+    seen, turned = [], CLOUD.flip(0)
+    monkeypatch.setattr(network, "forward", lambda x, t, *args, **kwargs: seen.append(x) or torch.zeros_like(x))
+    for cloud in (CLOUD, turned):
+        points(PointsRequest(label="chair", cloud=cloud, denoise=0.5, sampling=TWO), labels)
+    torch.testing.assert_close(seen[0], seen[-1].flip(-1))
 
 
 def test_an_even_cloud_is_evener(labels):

@@ -92,6 +92,21 @@ def test_a_model_learns_is_saved_and_goes_on(cache, text_encoder_folder, tmp_pat
     assert points.make_trainer(options).run.step == 12
 
 
+def test_paired_noise_is_the_same_noise_and_makes_the_way_short(cache, tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    noise, data = torch.randn(2, 3, 40, generator=generator), 2 * torch.rand(2, 3, 40, generator=generator) - 1
+    found = points.paired(noise, data)
+    assert torch.equal(found.sort(dim=2).values[:, 0], noise.sort(dim=2).values[:, 0])
+    assert (found - data).square().sum() < 0.5 * (noise - data).square().sum()
+    shared = ["--cache", str(cache), "--points", "16", "--clouds", "4", "--no-compile", "--steps", "2", "--no-samples"]
+    losses = []
+    for name, more in (("free", []), ("paired", ["--paired"])):
+        options = points.parse([*shared, *more, "--run", str(tmp_path / name)])
+        losses.append(np.mean(train(points.make_trainer(options), tmp_path / name, tmp_path / f"{name}.safetensors")))
+        assert load_model(tmp_path / f"{name}.safetensors").config.paired == bool(more)
+    assert losses[1] < 0.9 * losses[0]
+
+
 def test_a_model_of_text_begins_with_what_a_model_of_labels_has(cache, text_encoder_folder, tmp_path):
     arguments = [
         "--cache",

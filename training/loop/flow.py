@@ -42,13 +42,16 @@ def flow_loss(
     generator: torch.Generator,
     centre: float = CENTRE,
     given: Tensor | None = None,
+    pair: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Return the mean squared error of `velocity(x, t)` against data − noise at drawn times.
 
     data (B, …), a time for each of the B, drawn about `centre` (see `draw_times`). Where `given`, which has data's
-    shape or expands to it, is true, x is the data, and no error counts.
+    shape or expands to it, is true, x is the data, and no error counts. `pair` returns noise, in an order that suits
+    the data.
     """
     noise = torch.randn(data.shape, generator=generator, device=generator.device).to(data)
+    noise = noise if pair is None else pair(noise, data)
     t = draw_times(len(data), generator, centre).to(data)
     x = torch.lerp(noise, data, t.view(-1, *[1] * (data.ndim - 1)))
     if given is None:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ...nextdit import Call, load_model
@@ -51,6 +53,16 @@ def shares(labels: Tensor, count: int) -> Tensor:
     return F.one_hot(labels + 1, count + 1)[:, None, 1:].float()
 
 
+def paired(noise: Tensor, data: Tensor) -> Tensor:
+    """Return noise (B, 3, N) in the order in which it is nearest to data (B, 3, N): the least sum of squared distances.
+
+    Optimal transport in each cloud, whose points have no order (Klein et al. 2023, Song et al. 2023).
+    """
+    costs = torch.cdist(data.transpose(1, 2).float(), noise.transpose(1, 2).float()).square().cpu().numpy()
+    orders = torch.from_numpy(np.stack([linear_sum_assignment(cost)[1] for cost in costs])).to(noise.device)
+    return noise.gather(2, orders[:, None].expand_as(noise))
+
+
 class PointTask:
     """Points from labels or captions."""
 
@@ -75,7 +87,7 @@ class PointTask:
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             return model.velocity(x, t, text, *mask or (None,), call)
 
-        return flow_loss(velocity, points, generator, CENTRE)
+        return flow_loss(velocity, points, generator, CENTRE, pair=paired if self.options.paired else None)
 
     def loss(self, model: PointNextDiT, batch: PointBatch, generator: torch.Generator) -> Tensor:
         return self.loss_of(model, self.inputs(model, batch), generator)
@@ -102,12 +114,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--clouds", type=int, default=16, help="clouds of a batch")
     add("--graph", action="store_true", help="on CUDA: replay every step as one graph, three times as fast")
     add("--scaling", choices=tuple(METHODS), default=DEFAULT, help="how features scale with time")
+    add("--paired", action="store_true", help="give every point of noise the point of the cloud that suits it best")
     return stage.parse_args(arguments)
 
 
 def make_model(options: argparse.Namespace, text_dim: int) -> PointNextDiT:
     """Return the network to train: untrained, or with all weights of --model that fit."""
-    config = replace(demo_config(text_dim, options.size), scaling=options.scaling, train_points=options.points)
+    told = {"scaling": options.scaling, "train_points": options.points, "paired": options.paired}
+    config = replace(demo_config(text_dim, options.size), **told)
     model = initialise(PointNextDiT(config))
     if options.model:
         weights = load_model(options.model, dtype=torch.float32, family="points").state_dict()

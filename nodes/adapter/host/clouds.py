@@ -47,7 +47,7 @@ def load(name: str, up: str, fitted: bool) -> dict:
     """Return the LATENT of a file's points, with where they lay; ValueError and FileNotFoundError name the file."""
     points = read_points(path_of(name))
     if not fitted:
-        return {"samples": from_upright(points, up).T[None].contiguous()}
+        return {"samples": from_upright(points.float(), up).T[None].contiguous()}
     points, frame = fit(points, up)
     return {"samples": points.T[None].contiguous(), FRAME: frame}
 

@@ -123,7 +123,7 @@ def test_frequencies_grow_with_time():
         frequencies(8, t, "none")
 
 
-@pytest.mark.parametrize("config", (SMALL, LABELS, replace(LABELS, scaling="plain", qk_norm=False)))
+@pytest.mark.parametrize("config", (SMALL, LABELS, replace(LABELS, scaling="plain", qk_norm=False, paired=True)))
 def test_a_file_tells_what_it_is(tmp_path, config):
     model = network(config)
     save_model(model, tmp_path / "points.safetensors")

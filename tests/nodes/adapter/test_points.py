@@ -1,5 +1,7 @@
 """Models of points in ComfyUI: loaded, saved, sampled as the pipeline does, and what a run with them refuses."""
 
+from dataclasses import replace
+
 import comfy.sample
 import comfy.sd
 import latent_preview
@@ -8,6 +10,7 @@ import torch
 from comfy.cli_args import LatentPreviewMethod, args
 
 from lumina_next.nextdit import save_model
+from lumina_next.nextdit.clouds.pairing import paired
 from lumina_next.nodes.adapter.models import loading, points
 from lumina_next.pipelines.points import sample_points
 from lumina_next.pipelines.sampling import Sampling
@@ -102,6 +105,24 @@ def test_points_that_are_given_stay_and_the_others_go_on(patcher):
     torch.testing.assert_close(out[:, :, :10], cloud)
     assert (out[:, :, 10:] - latent["samples"][:, :, 10:]).abs().mean() > 0.05
     assert "noise_mask" not in points.thinned(latent, 5)
+
+
+def test_a_model_trained_with_pairs_pairs_noise_and_cloud(tmp_path):
+    network = untrained()
+    network.config = replace(network.config, paired=True)
+    save_model(network, tmp_path / "points.safetensors")
+    model = loading.load(tmp_path / "points.safetensors")
+    assert model.model.diffusion_model.config.paired
+    scaled = model.get_model_object("model_sampling").noise_scaling
+    cloud, noise, sigma = torch.rand(1, 3, 12), torch.randn(2, 3, 12), torch.tensor(0.5)
+    torch.testing.assert_close(scaled(sigma, noise, cloud), (paired(noise, cloud.expand_as(noise)) + cloud) / 2)
+    torch.testing.assert_close(scaled(sigma, noise, torch.zeros_like(cloud)), noise / 2)
+    given = points.completed({"samples": cloud}, 25)
+    torch.testing.assert_close(sample(model, given)[:, :, :12], cloud)
+    plain = loading.load(save_model(untrained(), tmp_path / "plain.safetensors") or tmp_path / "plain.safetensors")
+    torch.testing.assert_close(
+        plain.get_model_object("model_sampling").noise_scaling(sigma, noise, cloud), (noise + cloud) / 2
+    )
 
 
 def test_conditioning_without_a_label_is_that_which_steers_away(patcher):
