@@ -24,6 +24,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--no-fit", action="store_true", help="--cloud lies in [-1, 1] already, as parts of a cloud may")
     add("--even", action="store_true", help="make twice as many points, and keep those farthest apart")
     add("--proportional", action=argparse.BooleanOptionalAction, default=True, help="attention for many points")
+    add("--grain", type=float, default=0.3, help="of the noise for many points: 1 is plain noise; default: 0.3")
     add(
         "--up",
         choices=("y", "z"),
@@ -76,6 +77,7 @@ def run(options: argparse.Namespace) -> None:
         denoise=options.denoise,
         even=options.even,
         proportional=options.proportional,
+        grain=options.grain,
     )
     model = options.model or (POINTS_MODEL if options.prompt is None else POINTS_TEXT_MODEL)
     dtype = None if options.dtype is None else getattr(torch, DTYPES[options.dtype])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..demo import POINTS_MODEL, POINTS_TEXT_MODEL
 from ..nextdit.clouds.files import save_points
-from ..nextdit.clouds.pairing import paired
+from ..nextdit.clouds.noise import GRAIN, grained, paired
 from ..nextdit.clouds.picture import four_sides
 from ..nextdit.clouds.shape import Frame, densified, spread, upright
 from ..nextdit.layers.tokens import needed_mask
@@ -34,7 +34,8 @@ class PointsRequest:
 
     `cloud` (N, 3), z up, is one to start from: with `keep` its points stay and the others are made to fit, else all are
     made over, `denoise` being how much may change; `frame` is where it lay, and where the result will. `even` makes
-    twice as many points and keeps those farthest apart, `proportional` is attention for more points than in training.
+    twice as many points and keeps those farthest apart; `proportional` attention and the `grain` of the noise (see
+    `grained`) are for more points than in training.
     Raises ValueError on values out of range.
     """
 
@@ -50,6 +51,7 @@ class PointsRequest:
     denoise: float | None = None
     even: bool = False
     proportional: bool = True
+    grain: float = GRAIN
 
     def __post_init__(self):
         check_seeds(self.seeds)
@@ -65,6 +67,8 @@ class PointsRequest:
             raise OptionError(f"{option('keep')} and {option('denoise')} need a {option('cloud')} to start from")
         if self.denoise is not None and not 0 < self.denoise <= 1:
             raise OptionError(f"{option('denoise')} must be above 0 and at most 1, got {self.denoise}")
+        if not 0 <= self.grain <= 1:
+            raise OptionError(f"{option('grain')} must be from 0 to 1, got {self.grain}")
         if self.cloud is not None and (self.cloud.ndim != 2 or self.cloud.shape[1] != 3 or given < 2):
             raise OptionError(f"{option('cloud')} must be two or more points, (N, 3), got {tuple(self.cloud.shape)}")
         if self.cloud is not None and count < given + self.keep:
@@ -128,6 +132,7 @@ def points(request: PointsRequest, models: Models | None = None, progress: Progr
         "denoise": request.denoise,
         "even": request.even,
         "proportional": request.proportional,
+        "grain": request.grain,
         "versions": versions(),
     }
     return [PointCloud(x, {**told, "seed": seed}, request.frame) for x, seed in zip(clouds, request.seeds, strict=True)]
@@ -169,7 +174,9 @@ def draw(request: PointsRequest, models: Models, count: int, progress: Progress 
     generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
     x = torch.stack([torch.randn(3, count, generator=generator) for generator in generators])
     sampling, begin, kept = request.sampling, 0.0, None
-    if request.cloud is not None:
+    if request.cloud is None:
+        x = grained(x, network.config.train_points, request.grain)
+    else:
         start = torch.stack([densified(request.cloud.float(), count, g).T for g in generators])
         kept = start[:, :, : len(request.cloud)] if request.keep else None
         begin = 1 - (request.denoise or (1.0 if request.keep else 0.6))

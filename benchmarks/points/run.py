@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ...demo import POINTS_MODEL, POINTS_TEXT_MODEL, TEXT_ENCODER
+from ...nextdit.clouds.noise import GRAIN
 from ...nextdit.clouds.picture import from_side
 from ...training.data.emoji.prepare import default_cache
 from ...training.data.points.shapes import LABELS
@@ -72,6 +73,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--steps", type=int, default=5)
     add("--method", default="midpoint", help="solver: euler, midpoint (two evaluations a step), …")
     add("--guidance", type=float, default=1.5)
+    add("--grain", type=float, default=GRAIN, help="of the noise of more than 256 points; 1 is plain noise")
     add("--judge-steps", type=int, default=1500)
     add("--device", default="cpu", help="cuda: networks and distances on a GPU; the cost stays a processor's")
     add("--dtype", choices=("float32", "bfloat16"), default="float32")
@@ -107,7 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
 def how(bench: Bench) -> str:
     """Say how a section was measured."""
     options = bench.options
-    kept = ("samples", "fewer", "references", "steps", "method", "guidance", "dtype", "device")
+    kept = ("samples", "fewer", "references", "steps", "method", "guidance", "grain", "dtype", "device")
     told = {"model": options.model.name} | {key: getattr(options, key) for key in kept}
     told["judge, right on held-out shapes:"] = f"{bench.right(bench.references(1024, 64))['value']:.1f} %"
     return settings_text(told)

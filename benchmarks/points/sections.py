@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ...nextdit import load_model
+from ...nextdit.clouds.noise import grained
 from ...nextdit.clouds.shape import densified, spread, unevenness
 from ...nextdit.models.points import PointConfig, PointNextDiT
 from ...nextdit.text import load_text_encoder
@@ -67,14 +68,14 @@ class Bench:
     @torch.inference_mode()
     def sample(self, points: int, count: int, model: PointNextDiT | None = None, **options: Any) -> Clouds:
         """Return samples of every label; `options` are those of `sample_points`, and of the sampling."""
-        model = model or self.model
+        model, grain = model or self.model, options.pop("grain", self.options.grain)
         sampling = replace(
             self.sampling, **{key: options.pop(key) for key in ("steps", "cfg", "solver") if key in options}
         )
         made, together = [], 1 if self.device.type == "cpu" else max(1, TOGETHER // points)
         for label in range(len(LABELS)):
             generator = torch.Generator().manual_seed(label)
-            x = torch.randn(count, 3, points, generator=generator).to(self.device)
+            x = grained(torch.randn(count, 3, points, generator=generator), TRAINED, grain).to(self.device)
             none = torch.zeros(1, 1, len(LABELS)).to(model.point_embedder.linear.weight)
             chosen = none.clone()
             chosen[..., label] = 1
@@ -149,6 +150,7 @@ def ways_of(bench: Bench, points: int, count: int) -> dict[str, Callable[[], Clo
     if points <= TRAINED:
         return ways
     ways["network, plain attention"] = lambda: bench.sample(points, count)
+    ways["network, plain noise"] = lambda: bench.sample(points, count, proportional=True, grain=1.0)
     ways[f"{TRAINED} points, neighbours between"] = lambda: upsampled(bench.sample(TRAINED, count), points)
     if bench.options.tuned:
         tuned = bench.network(bench.options.tuned)
@@ -259,7 +261,8 @@ def texts(bench: Bench) -> list[Row]:
     for language in WORDS:
         text, mask = encoder([names(label, language)[0] for label in range(len(LABELS))])
         noise = [torch.randn(3, points, generator=torch.Generator().manual_seed(n)) for n in range(len(LABELS))]
-        made = sample_points(model, torch.stack(noise), text, mask, bench.sampling, none=none, proportional=True)
+        x = grained(torch.stack(noise), TRAINED, options.grain)
+        made = sample_points(model, x, text, mask, bench.sampling, none=none, proportional=True)
         seen = judged(bench.judge, [cloud.T for cloud in made]) == torch.arange(len(LABELS))
         hits.setdefault("English" if language == "en" else "the 18 others", []).extend(seen.tolist())
     everything = [hit for row in hits.values() for hit in row]

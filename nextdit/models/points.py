@@ -29,7 +29,7 @@ class PointConfig(NextDiTConfig):
     """Architecture of a Next-DiT for points: `features` Fourier features an axis, scaled by a method of METHODS.
 
     A model of labels knows those of `labels` and takes no text, one of text has none. `train_points` is the number of
-    points in training, in which, if `paired`, every point came from the noise near it (`clouds.pairing`). Raises
+    points in training, in which, if `paired`, every point came from the noise near it (`clouds.noise`). Raises
     ValueError on values that cannot be, and as NextDiTConfig.
     """
 

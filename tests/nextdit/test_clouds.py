@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from lumina_next.nextdit.clouds.files import READERS, WRITTEN, parse_points, read_points, save_points
-from lumina_next.nextdit.clouds.pairing import paired
+from lumina_next.nextdit.clouds.noise import grained, paired
 from lumina_next.nextdit.clouds.picture import four_sides
 from lumina_next.nextdit.clouds.shape import densified, fit, from_upright, nearest, spread, unevenness, upright
 
@@ -251,3 +251,15 @@ def test_paired_noise_is_the_same_noise_nearly_as_near_as_can_be(count):
             assert float((cloud - after).square().sum()) < 0.4 * float(costs.diagonal().sum()) + 0.6 * least
     shuffled = torch.randperm(count, generator=generator)
     assert torch.equal(paired(noise[:, :, shuffled], clouds), found), "its order does not count"
+
+
+def test_noise_with_grain_is_normal_and_its_middle_strays_as_that_of_few_points():
+    noise = torch.randn(2000, 3, 128, generator=torch.Generator().manual_seed(0))
+    found = grained(noise, 16, 0.3)
+    assert torch.equal(found[..., :16], noise[..., :16]) and torch.equal(grained(noise, 16, 1.0), noise)
+    assert torch.equal(grained(noise[..., :9], 16, 0.3), noise[..., :9])
+    assert abs(float(found.mean())) < 0.01 and abs(float(found.std()) - 1) < 0.01
+    strays = [float(x.mean(-1).std()) * 16**0.5 for x in (noise[..., :16], found, noise)]
+    assert 0.95 < strays[0] < 1.05 and 0.9 < strays[1] < 1.02 and strays[2] < 0.4
+    apart = found[..., 16:32] - found[..., 32:48]
+    assert abs(float(apart.std()) - 0.3 * 2**0.5) < 0.01

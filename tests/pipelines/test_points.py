@@ -68,6 +68,16 @@ def test_points_know_what_made_them_and_come_again(labels, tmp_path):
     assert first.picture(64).size == (256, 64) and first.picture(64).parameters["label"] == "chair"
 
 
+def test_many_points_begin_with_grain_unless_it_is_1(labels):
+    made = [
+        points(PointsRequest(label="chair", count=count, grain=grain, sampling=TWO), labels)[0].points
+        for count, grain in ((30, 1.0), (30, 0.2), (16, 1.0), (16, 0.2))
+    ]
+    assert not torch.equal(made[0], made[1]) and torch.equal(made[2], made[3]), "16 are those of training"
+    with pytest.raises(ValueError, match="grain must be from 0 to 1, got 2"):
+        PointsRequest(label="chair", grain=2)
+
+
 def test_a_prompt_makes_points(texts):
     made = [points(PointsRequest(prompt, count=20, sampling=TWO), texts)[0].points for prompt in ("chair", "椅子")]
     assert made[0].shape == (20, 3) and not torch.equal(*made)

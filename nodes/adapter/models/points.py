@@ -8,7 +8,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ....nextdit.clouds.pairing import paired
+from ....nextdit.clouds.noise import grained, paired
 from ....nextdit.clouds.picture import four_sides
 from ....nextdit.clouds.shape import densified, spread, upright
 from ....nextdit.models.points import FAMILY, PointNextDiT
@@ -44,15 +44,6 @@ class Network(OwnNetwork, PointNextDiT):
             raise ValueError("points have no positions that ComfyUI's Scale ROPE could move: remove the node")
 
 
-class PairedNoise:
-    """What a model's sampling has on top of core's if clouds were paired with their noise in training."""
-
-    def noise_scaling(self, sigma, noise, latent_image, max_denoise=False) -> Tensor:
-        if latent_image.any():  # an empty latent's points are all alike
-            noise = paired(noise, latent_image.expand_as(noise))
-        return super().noise_scaling(sigma, noise, latent_image, max_denoise)
-
-
 class LuminaNextPoints(OwnModel):
     """A label or a text to points."""
 
@@ -60,9 +51,19 @@ class LuminaNextPoints(OwnModel):
 
     def __init__(self, model_config, device=None):
         super().__init__(model_config, device=device)
-        if self.diffusion_model.config.paired:
-            core = type(self.model_sampling)
-            self.model_sampling = type(core.__name__, (PairedNoise, core), {})(model_config)
+        config, core = self.diffusion_model.config, type(self.model_sampling)
+
+        class Sampling(core):
+            """Core's, with noise that suits clouds."""
+
+            def noise_scaling(self, sigma, noise, latent_image, max_denoise=False) -> Tensor:
+                if not latent_image.any():
+                    noise = grained(noise, config.train_points)
+                elif config.paired:
+                    noise = paired(noise, latent_image.expand_as(noise))
+                return super().noise_scaling(sigma, noise, latent_image, max_denoise)
+
+        self.model_sampling = Sampling(model_config)
 
     def extra_conds(self, **kwargs) -> dict:
         return super().extra_conds(**kwargs) | text_conds(*self.text(kwargs))

@@ -10,7 +10,7 @@ import torch
 from comfy.cli_args import LatentPreviewMethod, args
 
 from lumina_next.nextdit import save_model
-from lumina_next.nextdit.clouds.pairing import paired
+from lumina_next.nextdit.clouds.noise import grained, paired
 from lumina_next.nodes.adapter.models import loading, points
 from lumina_next.pipelines.points import sample_points
 from lumina_next.pipelines.sampling import Sampling
@@ -65,7 +65,7 @@ def test_core_draws_no_picture_of_coordinates(patcher, monkeypatch, method):
 def test_ksampler_follows_the_flow_that_the_pipeline_follows(patcher, proportional):
     model = points.with_proportional_attention(patcher) if proportional else patcher
     latent = points.empty_points(40, 2)
-    noise = torch.randn(2, 3, 40, generator=torch.Generator().manual_seed(0))
+    noise = grained(torch.randn(2, 3, 40, generator=torch.Generator().manual_seed(0)), 16)
     label = torch.eye(3)[1].view(1, 1, 3)
     expected = sample_points(
         untrained(),
@@ -116,7 +116,9 @@ def test_a_model_trained_with_pairs_pairs_noise_and_cloud(tmp_path):
     scaled = model.get_model_object("model_sampling").noise_scaling
     cloud, noise, sigma = torch.rand(1, 3, 12), torch.randn(2, 3, 12), torch.tensor(0.5)
     torch.testing.assert_close(scaled(sigma, noise, cloud), (paired(noise, cloud.expand_as(noise)) + cloud) / 2)
-    torch.testing.assert_close(scaled(sigma, noise, torch.zeros_like(cloud)), noise / 2)
+    torch.testing.assert_close(
+        scaled(sigma, noise, torch.zeros_like(cloud)), noise / 2
+    )  # fewer points than in training
     given = points.completed({"samples": cloud}, 25)
     torch.testing.assert_close(sample(model, given)[:, :, :12], cloud)
     plain = loading.load(save_model(untrained(), tmp_path / "plain.safetensors") or tmp_path / "plain.safetensors")

@@ -1,8 +1,25 @@
-"""Which point of noise is to go to which point of a cloud, for models that were trained with such pairs."""
+"""Noise that clouds begin from: as coarse as in training, and in an order that suits a cloud."""
 
 import numpy as np
 import torch
 from torch import Tensor
+
+GRAIN = 0.3
+"""How far points of noise stand from those of training's number by default (benchmarks/notes/points.md)."""
+
+
+def grained(noise: Tensor, points: int, grain: float = GRAIN) -> Tensor:
+    """Return noise (B, 3, N) whose points beyond the first `points` are drawn to those, each still a normal number.
+
+    Which shape a cloud becomes is in the accidents of its noise, how far its middle and width are from their means. Of
+    more points than in training they average out, and all clouds become the same. `grain` is the part of a point's
+    place that is its own: with 1 the noise stays as it is, with 0 points stand on one another.
+    """
+    if noise.shape[-1] <= points or grain >= 1:
+        return noise
+    first, others = noise[..., :points], noise[..., points:]
+    near = first[..., torch.arange(others.shape[-1], device=noise.device) % points]
+    return torch.cat([first, (1 - grain**2) ** 0.5 * near + grain * others], dim=-1)
 
 
 def paired(noise: Tensor, clouds: Tensor) -> Tensor:
