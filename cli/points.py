@@ -37,7 +37,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--steps", type=int, default=5, help="default: 5")
     add("--schedule", default="uniform", help="as of generate; default: uniform")
     add("--method", default="midpoint", help="euler, midpoint, heun or rk4; default: midpoint")
-    add("--cfg", type=float, default=2.0, help="guidance scale; 1 is none and takes half the time; default: 2")
+    add("--cfg", type=float, help="guidance scale; 1 is none and takes half the time; default: 2, of a label 1")
     add("--seed", type=int, default=0, help="default: 0")
     add("--dtype", choices=DTYPES, help="default: the checkpoint's own")
     add("--device", help="cuda, mps, cpu, …; default: the best there is")
@@ -58,11 +58,13 @@ def run(options: argparse.Namespace) -> None:
     from ..nextdit.clouds.shape import fit, from_upright
     from ..options import named_values
     from ..pipelines import Models, PointsRequest, Sampling, points
+    from ..pipelines.points import FROM_LABELS, FROM_TEXTS
 
     cloud, frame = None, None
     if options.cloud is not None:
         cloud = read_points(options.cloud)
         cloud, frame = (from_upright(cloud, options.up), None) if options.no_fit else fit(cloud, options.up)
+    cfg = options.cfg if options.cfg is not None else (FROM_TEXTS if options.label is None else FROM_LABELS).cfg
     schedule, parameters = named_values("--schedule", options.schedule)
     request = PointsRequest(
         prompt=options.prompt,
@@ -70,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
         negative=options.negative,
         count=options.count,
         seeds=(options.seed,),
-        sampling=Sampling(options.steps, schedule, parameters, options.method, options.cfg),
+        sampling=Sampling(options.steps, schedule, parameters, options.method, cfg),
         cloud=cloud,
         frame=frame,
         keep=options.keep,

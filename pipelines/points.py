@@ -1,7 +1,7 @@
 """Point clouds of any number of points: from a label or a text, from a part of a cloud, or from a coarser one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ SPARE = 2
 """How many times as many points are made as are kept, where the cloud is to be even."""
 
 
+FROM_TEXTS = Sampling(5, "uniform", solver="midpoint", cfg=2.0)
+FROM_LABELS = replace(FROM_TEXTS, cfg=1.0)  # guidance moves away from real shapes, and labels do without
+
+
 @dataclass(frozen=True)
 class PointsRequest:
     """What is asked for: `count` points of a prompt or a label, for every seed.
@@ -44,7 +48,7 @@ class PointsRequest:
     negative: str = ""
     count: int | None = None
     seeds: tuple[int, ...] = (0,)
-    sampling: Sampling = Sampling(5, "uniform", solver="midpoint", cfg=2.0)
+    sampling: Sampling | None = None
     cloud: Tensor | None = None
     frame: Frame | None = None
     keep: bool = False
@@ -61,7 +65,7 @@ class PointsRequest:
         count, given = self.points, 0 if self.cloud is None else len(self.cloud)
         if not isinstance(count, int) or count < 1:
             raise OptionError(f"{option('count')} must be a whole number of points, at least 1, got {count!r}")
-        if self.sampling.channels is not None:
+        if self.how.channels is not None:
             raise OptionError(f"{option('channels')} must be left out: points are guided on all channels")
         if self.cloud is None and (self.keep or self.denoise is not None):
             raise OptionError(f"{option('keep')} and {option('denoise')} need a {option('cloud')} to start from")
@@ -75,6 +79,11 @@ class PointsRequest:
             raise OptionError(
                 f"{option('count')} is {count}, but the {option('cloud')} has {given} points already: ask for more"
             )
+
+    @property
+    def how(self) -> Sampling:
+        """How the flow is followed, by default as suits labels or texts."""
+        return self.sampling or (FROM_LABELS if self.prompt is None else FROM_TEXTS)
 
     @property
     def points(self) -> int:
@@ -113,7 +122,7 @@ def points(request: PointsRequest, models: Models | None = None, progress: Progr
     models.check("points")
     count = len(request.seeds)
     made = request.points * (SPARE if request.even else 1)
-    rows = count * (2 if request.sampling.guided else 1)
+    rows = count * (2 if request.how.guided else 1)
     check_memory(models, made, rows)
     with memory_in_words(models.device, f"{count} clouds of {made} points", "seeds", count):
         clouds = draw(request, models, made, progress)
@@ -123,10 +132,10 @@ def points(request: PointsRequest, models: Models | None = None, progress: Progr
         "negative": request.negative,
         "model": models.model.name,
         "count": request.points,
-        "steps": request.sampling.steps,
-        "schedule": request.sampling.schedule_text,
-        "method": request.sampling.solver,
-        "cfg": request.sampling.cfg,
+        "steps": request.how.steps,
+        "schedule": request.how.schedule_text,
+        "method": request.how.solver,
+        "cfg": request.how.cfg,
         "given": None if request.cloud is None else len(request.cloud),
         "keep": request.keep,
         "denoise": request.denoise,
@@ -173,7 +182,7 @@ def draw(request: PointsRequest, models: Models, count: int, progress: Progress 
     (text, mask), none = conditions(request, models, network.config)
     generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
     x = torch.stack([torch.randn(3, count, generator=generator) for generator in generators])
-    sampling, begin, kept = request.sampling, 0.0, None
+    sampling, begin, kept = request.how, 0.0, None
     if request.cloud is None:
         x = grained(x, network.config.train_points, request.grain)
     else:

@@ -7,6 +7,7 @@ from PIL import Image
 from lumina_next.cli import main
 from lumina_next.nextdit import save_model
 from lumina_next.nextdit.clouds.files import read_points
+from lumina_next.pipelines import PointsRequest
 from lumina_next.tests.support.untrained_points import untrained
 
 
@@ -26,6 +27,7 @@ def test_the_demo_makes_points_from_a_prompt_and_from_a_label(tmp_path):
     assert Image.open("chair.png").size == (1024, 256)
     assert main(["points", "--label", "mug", "--count", "64", "--steps", "1", "--even", "-o", "mug.xyz"]) == 0
     assert read_points(tmp_path / "mug.xyz").shape == (64, 3)
+    assert PointsRequest("mug").how.cfg == 2 and PointsRequest(label="mug").how.cfg == 1
 
 
 def test_a_cloud_is_made_dense_where_it_lies(tmp_path, model):
