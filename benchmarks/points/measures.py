@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ...nextdit.clouds.shape import fit
 
 SCALE = 1000  # what distances are given in
-BLOCK = 2**21, 2**28
-"""Distances computed at once: on a processor what its cache holds, on a GPU what its memory does."""
+BLOCK = 2**28
+"""Distances that a GPU computes at once. A processor looks in trees, which takes a fifth of the time."""
 
 
 def chamfer(a: Tensor, b: Tensor) -> float:
@@ -20,7 +21,14 @@ def chamfer(a: Tensor, b: Tensor) -> float:
 
 def chamfers(cloud: Tensor, others: Tensor) -> Tensor:
     """Return the Chamfer distances (R,) of a cloud (N, 3) and others (R, M, 3), on their device."""
-    rows = max(1, BLOCK[cloud.device.type == "cuda"] // others[..., 0].numel())
+    if cloud.device.type == "cpu":
+        return by_trees(cloud, planted(cloud), [(other, planted(other)) for other in others])
+    return by_pairs(cloud, others)
+
+
+def by_pairs(cloud: Tensor, others: Tensor) -> Tensor:
+    """Do chamfers' work with the distances of all pairs of points."""
+    rows = max(1, BLOCK // others[..., 0].numel())
     there, back = [], others.new_full(others.shape[:2], torch.inf)
     for some in cloud.split(rows):
         found = torch.cdist(some, others)
@@ -29,13 +37,27 @@ def chamfers(cloud: Tensor, others: Tensor) -> Tensor:
     return torch.cat(there, 1).square().mean(1) + back.square().mean(1)
 
 
+def planted(cloud: Tensor) -> cKDTree:
+    """Return a tree to look for neighbours in."""
+    return cKDTree(cloud.numpy())
+
+
+def by_trees(cloud: Tensor, tree: cKDTree, others: Sequence[tuple[Tensor, cKDTree]]) -> Tensor:
+    """Do chamfers' work with the trees of the cloud and the others."""
+    pairs = ((other_tree.query(cloud.numpy())[0], tree.query(other.numpy())[0]) for other, other_tree in others)
+    return torch.tensor([float((there**2).mean() + (back**2).mean()) for there, back in pairs])
+
+
 def distances(samples: Sequence[Tensor], references: Sequence[Tensor]) -> Tensor:
     """Return the Chamfer distances ×10³ (samples, references) of clouds, each in its own box from -1 to 1.
 
     The references have the same number of points.
     """
-    others = torch.stack([fit(cloud)[0] for cloud in references])
-    return SCALE * torch.stack([chamfers(fit(cloud)[0], others) for cloud in samples]).cpu()
+    others, clouds = ([fit(cloud)[0] for cloud in row] for row in (references, samples))
+    if others[0].device.type == "cpu":
+        trees = [(other, planted(other)) for other in others]
+        return SCALE * torch.stack([by_trees(cloud, planted(cloud), trees) for cloud in clouds])
+    return SCALE * torch.stack([chamfers(cloud, torch.stack(others)) for cloud in clouds]).cpu()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from ..shared.report import (
     write_grid,
     write_results,
 )
-from .sections import Bench, Row, cost, density, equal, few_steps, real, shapes, texts
+from .bench import Bench, Row
+from .sections import cost, density, equal, few_steps, real, shapes, texts
 
 SHOWN_POINTS = {"Against held-out shapes": (256, 2048, 8192)}
 """Numbers of points that the document's tables have."""
@@ -67,14 +68,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--tuned", type=Path, help="checkpoint that was fine-tuned with more points, to compare with")
     add("--points", type=int, nargs="*", default=[256, 1024, 2048, 8192])
     add("--most-forms", type=int, default=2048, help="points up to which other forms and thinning are measured")
+    add("--ways", nargs="*", help="rows to measure of shapes and equal, the network's aside; default: all")
     add("--samples", type=int, default=8, help="of each label, up to 2048 points")
     add("--fewer", type=int, default=2, help="of each label above that, and where density is measured")
     add("--references", type=int, default=32, help="held-out shapes of each label")
     add("--steps", type=int, default=5)
-    add("--method", default="midpoint", help="solver: euler, midpoint (two evaluations a step), …")
+    add("--method", default="midpoint", help="solver; models trained with pairs have euler")
     add("--guidance", type=float, default=1.5)
     add("--grain", type=float, default=GRAIN, help="of the noise of more than 256 points; 1 is plain noise")
     add("--judge-steps", type=int, default=1500)
+    add("--keep", type=Path, help="folder to keep samples in, and to take those from that are there")
     add("--device", default="cpu", help="cuda: networks and distances on a GPU; the cost stays a processor's")
     add("--dtype", choices=("float32", "bfloat16"), default="float32")
     add("--sections", nargs="*", choices=tuple(SECTIONS), help="default: all, real with --furniture")

@@ -1,99 +1,25 @@
 """What is measured of models of points, a table each."""
 
-import argparse
 import copy
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from ...nextdit import load_model
 from ...nextdit.clouds.noise import grained
 from ...nextdit.clouds.shape import densified, spread, unevenness
-from ...nextdit.models.points import PointConfig, PointNextDiT
+from ...nextdit.models.points import PointConfig
 from ...nextdit.text import load_text_encoder
 from ...pipelines.points import SPARE, sample_points
-from ...pipelines.sampling import Sampling
 from ...training.data.points.captions import WORDS, names
-from ...training.data.points.prepare import load
-from ...training.data.points.shapes import LABELS, cloud
+from ...training.data.points.shapes import LABELS
 from ..shared.metrics import mean, rate
-from .judge import Judge, judged, train
+from .bench import Bench, Clouds, Row
+from .judge import judged
 from .measures import Matching, distances, interval
 
-Row = dict[str, Any]
-Clouds = list[list[Tensor]]
-"""Clouds (N, 3), a list of them for every label."""
-
 TRAINED = 256
-TOGETHER = 2**17
-"""Points of all clouds that a GPU samples at once; a processor makes one cloud after the other."""
-
-
-class Bench:
-    """A model of labels, the shapes that it is compared with, and how it samples."""
-
-    def __init__(self, options: argparse.Namespace):
-        self.options = options
-        self.device = torch.device(options.device)
-        self.model = self.network(options.model, getattr(torch, options.dtype))
-        self.sampling = Sampling(options.steps, "uniform", solver=options.method, cfg=options.guidance)
-        self.held, self.seen = load(options.cache, "held-out"), load(options.cache, "train")
-        self.judge: Judge = train(load(options.cache, "judge"), options.judge_steps)
-
-    def network(self, file: Path, dtype: torch.dtype = torch.float32) -> PointNextDiT:
-        """Return the network of a file."""
-        return load_model(file, dtype=dtype, device=self.device, family="points").eval()
-
-    def loaded(self, rows: Iterable[np.ndarray]) -> list[Tensor]:
-        """Return clouds (N, 3) on the device."""
-        return [torch.from_numpy(row.astype("float32")).to(self.device) for row in rows]
-
-    def references(self, points: int, count: int) -> Clouds:
-        """Return held-out shapes of every label."""
-        return [self.loaded(shapes[:count, :points]) for shapes in self.held]
-
-    def training_shapes(self, points: int, count: int) -> Clouds:
-        """Return as many training shapes of every label: the floor."""
-        if points > self.seen.shape[2]:
-            return [self.loaded(cloud(label, f"train {n}", points) for n in range(count)) for label in LABELS]
-        return [self.loaded(shapes[:count, :points]) for shapes in self.seen]
-
-    @torch.inference_mode()
-    def sample(self, points: int, count: int, model: PointNextDiT | None = None, **options: Any) -> Clouds:
-        """Return samples of every label; `options` are those of `sample_points`, and of the sampling."""
-        model, grain = model or self.model, options.pop("grain", self.options.grain)
-        sampling = replace(
-            self.sampling, **{key: options.pop(key) for key in ("steps", "cfg", "solver") if key in options}
-        )
-        made, together = [], 1 if self.device.type == "cpu" else max(1, TOGETHER // points)
-        for label in range(len(LABELS)):
-            generator = torch.Generator().manual_seed(label)
-            x = grained(torch.randn(count, 3, points, generator=generator), TRAINED, grain).to(self.device)
-            none = torch.zeros(1, 1, len(LABELS)).to(model.point_embedder.linear.weight)
-            chosen = none.clone()
-            chosen[..., label] = 1
-            told = {"none": (none, None), **options}
-            rows = [sample_points(model, some, chosen, None, sampling, **told) for some in x.split(together)]
-            made.append([cloud.T.float() for row in rows for cloud in row])
-        return made
-
-    def variant(self, model: PointNextDiT, scaling: str, scale: float) -> PointNextDiT:
-        """Return a network with the same weights whose features are scaled in another way."""
-        config: PointConfig = replace(model.config, scaling=scaling, scale=scale)
-        made = PointNextDiT(config, dtype=model.point_embedder.linear.weight.dtype, device=self.device)
-        made.load_state_dict(model.state_dict())
-        return made.eval()
-
-    def right(self, clouds: Clouds) -> dict[str, float]:
-        """Return the share of clouds in which the judge sees their label."""
-        return rate(torch.cat([judged(self.judge, row) == label for label, row in enumerate(clouds)]))
 
 
 def match(samples: Clouds, references: Clouds) -> Matching:
@@ -135,6 +61,8 @@ def compared(bench: Bench, points: int, count: int, references: int) -> list[Row
     floor = match(bench.training_shapes(points, count), true)
     rows, ours = [shape_row("training shapes (floor)", points, floor, floor, None, None)], None
     for name, make in ways_of(bench, points, count).items():
+        if ours is not None and bench.options.ways is not None and name not in bench.options.ways:
+            continue
         made = make()
         found = match(made, true)
         ours = ours or found

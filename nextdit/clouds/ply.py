@@ -86,7 +86,8 @@ def header(content: bytes) -> tuple[str, list[Element], int]:
     end = content.find(newline + b"end_header")
     if first is None or end < 0:
         raise ValueError("it does not begin with a PLY header")
-    order, elements = None, []
+    order: str | None = None
+    elements: list[Element] = []
     for line in content[first.end() : end].decode("ascii", "replace").splitlines():
         try:
             order = read_line(line.split(), order, elements)

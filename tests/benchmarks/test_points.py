@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lumina_next.benchmarks.points.judge import judged, train
-from lumina_next.benchmarks.points.measures import SCALE, Matching, chamfer, distances, interval
+from lumina_next.benchmarks.points.measures import SCALE, Matching, by_pairs, chamfer, chamfers, distances, interval
 from lumina_next.benchmarks.shared.report import stored_results
 from lumina_next.nextdit import save_model
 from lumina_next.nextdit.models.points import PointNextDiT
@@ -20,6 +20,11 @@ def test_the_chamfer_distance_is_that_of_the_definition():
     a, b = torch.tensor([[0.0, 0, 0], [1, 0, 0]]), torch.tensor([[0.0, 0, 0.5]])
     assert chamfer(a, b) == pytest.approx((0.25 + 1.25) / 2 + 0.25)
     assert chamfer(a, a) == 0 and chamfer(a, b) == pytest.approx(chamfer(b, a))
+
+
+def test_a_processor_finds_the_distances_that_a_gpu_does():
+    clouds = torch.rand(4, 50, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(chamfers(clouds[0], clouds[1:]), by_pairs(clouds[0], clouds[1:]), rtol=1e-5, atol=1e-7)
 
 
 def test_distances_do_not_see_place_and_size():
@@ -68,14 +73,40 @@ def test_one_command_measures_and_a_second_one_adds(tmp_path, monkeypatch):
     save_model(model, tmp_path / "model.safetensors")
     monkeypatch.setattr(sections, "TRAINED", 8)
     given = ["--cache", tmp_path, "--model", tmp_path / "model.safetensors", "--results", tmp_path, "--name", "small"]
-    given += ["--tuned", tmp_path / "model.safetensors", "--plain", tmp_path / "model.safetensors", "--no-picture"]
-    given += ["--points", 16, "--samples", 2, "--references", 1, "--steps", 2, "--judge-steps", 1, "--sections"]
+    given += [
+        "--keep",
+        tmp_path / "made",
+        "--tuned",
+        tmp_path / "model.safetensors",
+        "--plain",
+        tmp_path / "model.safetensors",
+        "--no-picture",
+    ]
+    given += [
+        "--points",
+        16,
+        "--samples",
+        2,
+        "--references",
+        1,
+        "--steps",
+        2,
+        "--judge-steps",
+        1,
+        "--keep",
+        tmp_path / "made",
+        "--sections",
+    ]
     main([str(each) for each in [*given, "shapes"]])
     main([str(each) for each in [*given, "equal", "density"]])
     _, found = stored_results(tmp_path, "small", needed=True)
     first, whole = found["Against held-out shapes"], found["As many samples as held-out shapes"]
     assert [row["MMD ×10³"]["n"] for row in first + whole] == [8] * len(first) + [16] * len(whole)
     by = {row["points made by"]: row for row in first}
+    main([str(each) for each in [*given, "shapes", "--ways", "no time scaling"]])
+    fewer = stored_results(tmp_path, "small", needed=True)[1]["Against held-out shapes"]
+    names = ["training shapes (floor)", "network, proportional attention", "no time scaling"]
+    assert fewer == [by[name] for name in names]
     assert {"fine-tuned with 16 points", "no time scaling, PI", "8 points, neighbours between"} < set(by)
     ours, same = by["network, proportional attention"], by["fine-tuned with 16 points"]
     assert ours["MMD ×10³"] == same["MMD ×10³"] and same["MMD − network's"]["value"] == 0
