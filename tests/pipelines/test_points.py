@@ -134,5 +134,5 @@ def test_models_that_do_not_fit_and_memory_that_does_not_do(labels, texts, monke
     with pytest.raises(
         ValueError, match=r"2 × 10000000 points at once need about \d+ GB, and cpu has 1 GB free: make fewer"
     ):
-        points(PointsRequest(label="chair", count=10**7), labels)
+        points(PointsRequest(label="chair", count=10**7, sampling=TWO), labels)
     assert bytes_needed(labels.config, 10, 2) == 2 * bytes_needed(labels.config, 5, 2)
