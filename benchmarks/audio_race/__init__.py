@@ -1,0 +1,1 @@
+"""Small networks of audio against each other: what their blocks and their captions are worth."""
