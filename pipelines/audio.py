@@ -1,9 +1,10 @@
 """Sounds and music in one run: from a text, or from a sound that is varied, or of which a stretch is made anew."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Real
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from .frames import Given, sample_frames
 from .models import Models, memory_in_words
 from .pictures import versions
 from .sampling import Encoder, Progress, Sampling, counted
-from .sounds import Sound, read_sound
+from .sounds import Sound, heard, read_sound
 from .text_to_image import check_seeds, check_texts, loras_told, rope_text
 
 SOUNDS = FOLDER / "diffusion_models" / "lumina-next-demo-sounds.safetensors"
@@ -64,17 +65,26 @@ class AudioRequest:
             raise OptionError(f"{option('sound')} must be a file or a Sound, got {type(self.sound).__name__}")
         if self.denoise is not None and not 0 < self.denoise <= 1:
             raise OptionError(f"{option('denoise')} must be above 0 and at most 1, got {self.denoise}")
-        if self.stretch is not None and not 0 <= self.stretch[0] < self.stretch[1]:
-            raise OptionError(
-                f"{option('stretch')} must be two times in seconds, the first before the second, got "
-                f"{', '.join(f'{each:g}' for each in self.stretch)}"
-            )
+        if self.stretch is not None:
+            check_stretch(self.stretch)
         if self.sampling.channels is not None:
             raise OptionError(f"{option('channels')} must be left out: sounds are guided on all channels")
 
 
+def check_stretch(stretch: Sequence[float]) -> None:
+    """Raise ValueError unless these are two times, one after the other."""
+    told = ", ".join(f"{each:g}" if isinstance(each, Real) else repr(each) for each in stretch)
+    numbers = len(stretch) == 2 and all(isinstance(each, Real) and math.isfinite(each) for each in stretch)
+    if not (numbers and 0 <= stretch[0] < stretch[1]):
+        raise OptionError(
+            f"{option('stretch')} must be two times in seconds, the first before the second, got {told or 'none'}"
+        )
+
+
 def check_seconds(seconds: float, name: str) -> None:
     """Raise ValueError for a length that cannot be made at once."""
+    if not isinstance(seconds, Real):
+        raise OptionError(f"{option(name)} must be a number, got {seconds!r}")
     if not (math.isfinite(seconds) and 0 < seconds <= MOST_SECONDS):
         raise OptionError(f"{option(name)} must be above 0 and at most {MOST_SECONDS:g}, got {seconds:g}")
 
@@ -128,7 +138,7 @@ def audio(request: AudioRequest, models: Models | None = None, progress: Progres
     """
     models = models or Models(SOUNDS)
     models.check_family("audio")
-    given = request.sound if request.sound is None or isinstance(request.sound, Sound) else read_sound(request.sound)
+    given = given_sound(request.sound)
     seconds = length(request, models.config, given)
     request = going_on(request, seconds, given)
     belonging = parts(models, request.vocoder)
@@ -153,6 +163,13 @@ def audio(request: AudioRequest, models: Models | None = None, progress: Progres
         "versions": versions(),
     }
     return Sound(made, belonging.coder.mel.sample_rate, told)
+
+
+def given_sound(sound: Sound | str | Path | None) -> Sound | None:
+    """Return the sound of a request, None without one. Raises what `read_sound` does."""
+    if sound is None:
+        return None
+    return heard(sound) if isinstance(sound, Sound) else read_sound(sound)
 
 
 def length(request: AudioRequest, config: AudioConfig, given: Sound | None) -> float:

@@ -40,11 +40,22 @@ BITS = {"libmp3lame": 128_000, "libopus": 64_000, "aac": 128_000}
 
 @dataclass(frozen=True)
 class Sound:
-    """Mono sound (samples,) in [-1, 1], how many samples a second, and what made it."""
+    """Mono sound (samples,) in [-1, 1], how many samples a second, and what made it.
+
+    Raises ValueError for more than one row of samples, and for a rate that is no whole number.
+    """
 
     samples: Tensor
     rate: int
     parameters: Mapping[str, Any]
+
+    def __post_init__(self):
+        if self.samples.ndim != 1:
+            raise OptionError(
+                f"{option('sound')} must be one row of samples, got {tuple(self.samples.shape)}: mix its channels"
+            )
+        if not isinstance(self.rate, int):
+            raise OptionError(f"{option('sound')} must have a whole number of samples a second, got {self.rate!r}")
 
     @property
     def seconds(self) -> float:
@@ -145,11 +156,19 @@ def read_sound(file: str | Path) -> Sound:
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist")
     samples, rate = (_read_wav if file.suffix.lower() == ".wav" else _read_coded)(file)
-    if not samples.size:
-        raise OptionError(f"{option('sound')} {file} is empty: it has no samples")
-    if not np.isfinite(samples).all():
-        raise OptionError(f"{option('sound')} {file} has samples that are NaN or infinite: write it again")
-    return Sound(torch.from_numpy(np.ascontiguousarray(samples, np.float32)), rate, {"file": file.name})
+    return heard(Sound(torch.from_numpy(np.ascontiguousarray(samples, np.float32)), rate, {"file": file.name}), file)
+
+
+def heard(sound: Sound, name: str | Path = "") -> Sound:
+    """Return a sound. Raises ValueError, with a name, if there is nothing in it or what is no number."""
+    named = f"{option('sound')} {name}".strip()
+    if sound.rate < 1:
+        raise OptionError(f"{named} has {sound.rate} samples a second, expected at least 1")
+    if not len(sound.samples):
+        raise OptionError(f"{named} is empty: it has no samples")
+    if not sound.samples.isfinite().all():
+        raise OptionError(f"{named} has samples that are NaN or infinite: write it again")
+    return sound
 
 
 def _read_wav(file: Path) -> tuple[np.ndarray, int]:

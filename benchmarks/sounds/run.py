@@ -21,7 +21,7 @@ SECTIONS = {
     "steps": ("Few steps", few_steps),
     "cost": ("Cost", cost),
 }
-SAID = ("judge_clips", "references", "samples", "steps", "guidance", "dtype")
+SAID = ("judge_clips", "references", "samples", "pairs", "thinned", "steps", "guidance", "dtype")
 
 
 def shown(bench: Bench) -> np.ndarray:
@@ -40,6 +40,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--references", type=int, default=4, help="true clips of each sound")
     add("--samples", type=int, default=4, help="of each sound, by its English name")
     add("--pairs", type=int, default=60, help="pairs of sounds, in order")
+    add(
+        "--thinned",
+        type=int,
+        default=1,
+        help="of names in other languages, and of sounds longer than in training or "
+        "by number of steps, each so many is asked for",
+    )
     add("--longer", type=int, default=1, help="of each sound and method, longer than in training")
     return parser.parse_args(arguments)
 

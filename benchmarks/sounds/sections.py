@@ -79,7 +79,7 @@ def sounds(bench: Bench) -> list[Row]:
     pairs = [(n, x) for n, x in product(JUDGED, LANGUAGES[1:])]
     held = [captions.is_held_out(SOUNDS[n].name, x) for n, x in pairs]
     for name, kind in (("nine other languages", False), ("held-out names", True)):
-        chosen = [pair for pair, out in zip(pairs, held, strict=True) if out == kind]
+        chosen = [pair for pair, out in zip(pairs, held, strict=True) if out == kind][:: bench.options.thinned]
         prompts = [NAMES[x][n][0] for n, x in chosen]
         results[name] = right(bench, prompts, [n for n, _ in chosen], seed=3)
     shown = [n for n in JUDGED if n in EMOJI]
@@ -165,7 +165,7 @@ def heard_halves(bench: Bench, sound: np.ndarray) -> tuple[Tensor, Tensor]:
 
 def length(bench: Bench) -> list[Row]:
     """Clips longer than in training, by each way to scale RoPE: what is heard in either half, and how loud it is."""
-    sounds, rows = JUDGED * bench.options.longer, []
+    sounds, rows = JUDGED[:: bench.options.thinned] * bench.options.longer, []
     prompts, wanted = [captions.with_article(n) for n in sounds], torch.tensor(sounds)
     train = bench.model.config.train_tokens
     for times, method in product((1, *bench.options.lengths), bench.options.methods):
@@ -187,11 +187,12 @@ def length(bench: Bench) -> list[Row]:
 
 def few_steps(bench: Bench) -> list[Row]:
     """Numbers of steps and scales of guidance."""
-    prompts = [captions.with_article(n) for n in JUDGED]
+    chosen = JUDGED[:: bench.options.thinned]
+    prompts = [captions.with_article(n) for n in chosen]
     cases = [(steps, bench.options.guidance) for steps in (5, 10, 20, 40)]
     cases += [(bench.options.steps, cfg) for cfg in (1.0, 2.0, 5.0)]
     return [
-        {"steps": steps, "guidance": cfg, "right sound, %": right(bench, prompts, JUDGED, seed=7, steps=steps, cfg=cfg)}
+        {"steps": steps, "guidance": cfg, "right sound, %": right(bench, prompts, chosen, seed=7, steps=steps, cfg=cfg)}
         for steps, cfg in cases
     ]
 

@@ -15,7 +15,7 @@ from lumina_next.nextdit import RopeScaling
 from lumina_next.pipelines import AudioRequest, Models, Sampling, Sound, audio, read_sound
 from lumina_next.pipelines.audio import scaling
 from lumina_next.pipelines.sounds import SUFFIXES, resampled
-from lumina_next.tests.support.untrained_audio import SPECTRA, write_released, write_spectra
+from lumina_next.tests.support.untrained_audio import MUSIC, SPECTRA, write_released, write_spectra
 
 FAST = Sampling(2, "uniform", cfg=2.0)
 RATE = 16000
@@ -173,6 +173,11 @@ WRONG = (
     ({"prompt": "x", "stretch": (1, 2)}, "denoise and stretch need a sound to start from"),
     ({"sound": "a.wav", "denoise": 0}, "denoise must be above 0 and at most 1, got 0"),
     ({"sound": "a.wav", "stretch": (2, 1)}, "the first before the second, got 2, 1"),
+    ({"sound": "a.wav", "stretch": (0.2, float("inf"))}, "the first before the second, got 0.2, inf"),
+    ({"sound": "a.wav", "stretch": (float("nan"), 1)}, "the first before the second, got nan, 1"),
+    ({"sound": "a.wav", "stretch": (1, 2, 3)}, "two times in seconds, the first before the second, got 1, 2, 3"),
+    ({"sound": "a.wav", "stretch": "1,2"}, "two times in seconds, the first before the second, got '1'"),
+    ({"prompt": "x", "seconds": "3"}, "seconds must be a number, got '3'"),
     ({"sound": b"RIFF"}, "sound must be a file or a Sound, got bytes"),
     ({"prompt": "x", "sampling": Sampling(channels=3)}, "channels must be left out"),
 )
@@ -184,7 +189,28 @@ def test_a_wrong_request_is_an_error_that_helps(words, message):
         AudioRequest(**words)
 
 
+@pytest.mark.parametrize(
+    "samples, rate, message",
+    (
+        ((2, 9000), RATE, r"one row of samples, got \(2, 9000\): mix its channels"),
+        ((9000,), 0, "sound has 0 samples a second, expected at least 1"),
+        ((9000,), 44100.0, r"a whole number of samples a second, got 44100\.0"),
+        ((0,), RATE, "sound is empty: it has no samples"),
+    ),
+)
+def test_a_sound_from_a_script_is_checked_as_one_from_a_file(models, samples, rate, message):
+    with pytest.raises(ValueError, match=message):
+        make(models, sound=Sound(torch.zeros(samples), rate, {}))
+
+
+def test_the_shortest_of_sounds_is_made(tmp_path):
+    single = Models(write_spectra(tmp_path / "music.safetensors", MUSIC))
+    assert len(make(single, seconds=1 / RATE).samples) == 1  # one frame, which is shorter than a window
+
+
 def test_wrong_sounds_are_errors_that_help(models, tmp_path):
+    with pytest.raises(ValueError, match="sound has samples that are NaN or infinite"):
+        make(models, sound=Sound(torch.full((9000,), float("nan")), RATE, {}))
     with pytest.raises(ValueError, match="stretch begins at 3 s, but the sound is 1.00 s long"):
         make(models, sound=tone(440), stretch=(3, 4))
     with pytest.raises(ValueError, match="sound must be above 0 and at most 600, got 700"):

@@ -56,21 +56,28 @@ class SoundCoder(nn.Module):
     def encode(self, sound: Tensor) -> Tensor:
         """Return frames (B, channels, T) of mono sound (B, 1, samples), filled up with silence to whole frames.
 
-        Raises ValueError if there is no sound.
+        Raises ValueError if there is no sound, or one with what is no number.
         """
         samples = sound.shape[-1]
         if not samples:
             raise ValueError("the audio is empty: it has no samples")
+        if not sound.isfinite().all():
+            raise ValueError("the audio has samples that are NaN or infinite: load another, or make it again")
         mel = self.mel(F.pad(sound[:, 0], (0, math.ceil(samples / self.hop) * self.hop - samples)))
         return mel if self.autoencoder is None else self.autoencoder.moments(mel)[0]
 
     def decode(self, frames: Tensor) -> Tensor:
-        """Return mono sound (B, 1, T·hop) of frames (B, channels, T). Raises ValueError on a wrong channel count."""
+        """Return mono sound (B, 1, T·hop) of frames (B, channels, T), of which there must be one.
+
+        Raises ValueError without one, and on a wrong channel count.
+        """
         if frames.ndim != 3 or frames.shape[1] != self.channels:
             raise ValueError(
                 f"this audio VAE decodes (batch, {self.channels}, frames), got {tuple(frames.shape)}: use the VAE that "
                 "belongs to the model"
             )
+        if not frames.shape[2]:
+            raise ValueError("the latent is empty: it has no frames")
         # a network of spectra may overshoot, and a tenfold number is another loudness altogether
         mel = frames.clamp(*RANGE) if self.autoencoder is None else self.autoencoder.decode(frames)
         sound = self.mel.griffin_lim(mel) if self.vocoder is None else self.vocoder(mel)

@@ -77,7 +77,8 @@ class Mel:
 
         `momentum` is that of its fast version (Perraudin et al., 2013). The same phases to begin with for a `seed`.
         """
-        magnitudes = F.pad(self.magnitudes(mel), (1, 1), mode="replicate")
+        # one more on either side, and never fewer than reach across the window's own mirrored ends
+        magnitudes = F.pad(self.magnitudes(mel), (1, max(1, 3 - mel.shape[-1])), mode="replicate")
         window = torch.hann_window(self.n_fft, device=mel.device)
         generator = torch.Generator().manual_seed(seed)
         turns = torch.rand(magnitudes.shape, generator=generator).to(mel.device) * (2 * math.pi)

@@ -3,6 +3,7 @@
 import torch
 
 from ....nextdit.encoders.audio.splice import FADE, splice
+from .time_mask import check_times
 from .vae import resampled
 
 QUIET = 1e-4
@@ -17,8 +18,12 @@ def splice_audio(original: dict, changed: dict, start: float, end: float, fade: 
     An `end` of 0 is that of the changed one. It is brought to the original's rate, channels and loudness. Raises
     ValueError for a stretch that has nothing in it.
     """
+    check_times(start, end)
+    for name, sound in (("original", original), ("changed", changed)):
+        if sound is None or not sound["waveform"].numel():
+            raise ValueError(f"{name} has no sound in it: a silent video, or an empty recording; connect another")
     rate, own = original["sample_rate"], original["waveform"]
-    made = resampled(changed["waveform"], changed["sample_rate"], rate)
+    made = resampled(changed["waveform"].to(own), changed["sample_rate"], rate)
     seconds = made.shape[-1] / rate
     stop = min(end or seconds, seconds)
     if start >= seconds:
@@ -28,7 +33,7 @@ def splice_audio(original: dict, changed: dict, start: float, end: float, fade: 
     made = made.mean(1, keepdim=True) if made.shape[1] not in (1, own.shape[1]) else made
     made = made.expand(-1, own.shape[1], -1)
     count = max(len(own), len(made))
-    own, made = (sound if len(sound) == count else sound[:1].expand(count, -1, -1) for sound in (own, made))
+    own, made = (sound[torch.arange(count) % len(sound)] for sound in (own, made))  # as core repeats what is fewer
     made = made * loudness(own, made, rate, start, stop)
     joined = splice(own, made, rate, start, stop, fade)
     told = f"{start:.2f} to {stop:.2f} s of {joined.shape[-1] / rate:.2f} s are from the changed sound"
@@ -41,7 +46,7 @@ def loudness(own: torch.Tensor, made: torch.Tensor, rate: int, start: float, sto
     VAE Decode Audio makes what is too loud quieter, all of it, and nothing louder.
     """
     length = min(own.shape[-1], made.shape[-1])
-    kept = torch.ones(length, dtype=torch.bool)
+    kept = torch.ones(length, dtype=torch.bool, device=own.device)
     kept[round(start * rate) : round(stop * rate)] = False
     if not kept.any():
         return 1.0

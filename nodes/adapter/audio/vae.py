@@ -29,8 +29,8 @@ class AudioVAE(comfy.sd.VAE):
         self.audio_sample_rate = coder.mel.sample_rate if at_own_rate else CORE_RATE
         self.upscale_ratio = self.downscale_ratio = coder.hop if at_own_rate else CORE_RATE / coder.frame_rate
         self.process_input = self.process_output = lambda audio: audio
-        self.memory_used_decode = lambda shape, dtype: DECODED * shape[-1] * coder.hop
-        self.memory_used_encode = lambda shape, dtype: ENCODED * shape[-1]
+        self.memory_used_decode = lambda shape, dtype: DECODED * max(1, shape[-1]) * coder.hop
+        self.memory_used_encode = lambda shape, dtype: ENCODED * max(1, shape[-1])
         self.working_dtypes, self.disable_offload = [torch.float32], True
         self.device = comfy.model_management.vae_device()
         idle = comfy.model_management.vae_offload_device()

@@ -122,6 +122,8 @@ def empty_audio(model, seconds: float, batch_size: int) -> tuple[dict, float, st
     config = config_of(model, "Empty Lumina Audio")
     if not 0 < seconds <= MOST_SECONDS:
         raise ValueError(f"seconds must be above 0 and at most {MOST_SECONDS:g}, got {seconds:g}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     frames = config.frames(seconds)
     exact = frames / config.frame_rate
     shape = (batch_size, config.in_channels, frames)

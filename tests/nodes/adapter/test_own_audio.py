@@ -108,6 +108,40 @@ def test_a_stretch_of_time_is_masked_and_made_anew(spectra, latents):
         mask_time({"samples": samples}, comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)}), 0.0, 1.0)
 
 
+def test_masks_times_and_latents_that_do_not_fit_are_refused(spectra, latents):
+    """Values and masks come from other nodes too, which no input's range holds."""
+    samples, vae = torch.zeros(1, 80, 125), spectra[2]
+    for start, end, says in ((-1.0, 0.5, "start"), (0.5, -1.0, "end"), (float("nan"), 1, "start"), (0, 1e999, "end")):
+        with pytest.raises(ValueError, match=f"{says} must be a time in seconds, 0 or more, got"):
+            mask_time({"samples": samples}, vae, start, end)
+    for mask in (torch.ones(1, 1, 200), torch.ones(1, 64, 64), torch.ones(2, 1, 8, 8)):
+        with pytest.raises(ValueError, match=r"a noise mask of \(.*\), but 125 frames: .* set the mask after that"):
+            mask_time({"samples": samples, "noise_mask": mask}, vae, 0.5, 1.0)
+    for mask in (torch.ones(1, 125), torch.ones(2, 1, 1, 125)):  # from Set Latent Noise Mask
+        kept = mask_time({"samples": samples, "noise_mask": mask}, vae, 0.5, 1.0)[0]["noise_mask"]
+        assert kept.shape == (len(mask), 1, 125) and kept.all()
+    with pytest.raises(
+        ValueError, match="the latent has 80 channels, but this VAE's have 20: connect the VAE that made"
+    ):
+        mask_time({"samples": samples}, latents[2], 0.5, 1.0)
+    with pytest.raises(ValueError, match="the latent is empty: it has no frames"):
+        mask_time({"samples": samples[..., :0]}, vae, 0.5, 1.0)
+
+
+def test_what_is_no_sound_is_refused_on_both_ways(spectra):
+    broken = {"waveform": torch.full((1, 1, 9000), float("nan")), "sample_rate": 16000}
+    with pytest.raises(ValueError, match="samples that are NaN or infinite"):
+        stock_audio.VAEEncodeAudio.execute(spectra[2], broken)
+    with pytest.raises(ValueError, match="the audio is empty: it has no samples"):
+        stock_audio.VAEEncodeAudio.execute(spectra[2], broken | {"waveform": torch.zeros(1, 1, 0)})
+    with pytest.raises(ValueError, match="the latent is empty: it has no frames"):
+        stock_audio.VAEDecodeAudio.execute(spectra[2], {"samples": torch.zeros(1, 80, 0)})
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        EmptyAudio.execute(spectra[0], 1.0, 0)
+    one = stock_audio.VAEDecodeAudio.execute(spectra[2], {"samples": torch.zeros(1, 80, 1)}).result[0]["waveform"]
+    assert one.shape == (1, 1, 256) and one.isfinite().all()
+
+
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 600.1, 10_000.0, float("nan")])
 def test_lengths_that_cannot_be_are_refused(latents, seconds):
     with pytest.raises(ValueError, match="seconds must be above 0 and at most 600, got"):

@@ -64,3 +64,36 @@ def test_stretches_with_nothing_in_them_are_refused():
         SpliceAudio.execute(own, own, 2.0, 0.0, 0.01)
     with pytest.raises(ValueError, match="end is 1 s, not after start, 1 s"):
         SpliceAudio.execute(own, own, 1.0, 1.0, 0.01)
+    for start, end, name in (
+        (-1.0, 1.0, "start"),
+        (0.5, -1.0, "end"),
+        (float("nan"), 1.0, "start"),
+        (0.0, 1e999, "end"),
+    ):
+        with pytest.raises(ValueError, match=f"{name} must be a time in seconds, 0 or more, got"):
+            SpliceAudio.execute(own, own, start, end, 0.01)
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+@pytest.mark.parametrize("name", ["original", "changed"])
+def test_a_sound_without_samples_is_named(name, rate):
+    for nothing in (None, tone(440, 0.0, rate), tone(440, batch=1) | {"waveform": torch.zeros(0, 1, 9000)}):
+        with pytest.raises(ValueError, match=f"{name} has no sound in it"):
+            SpliceAudio.execute(**{"original": tone(440), "changed": tone(440), name: nothing}, start=0, end=0, fade=0)
+
+
+def test_each_of_a_batch_is_kept_and_what_is_fewer_is_repeated():
+    own = {"waveform": torch.stack([torch.full((1, 1000), 0.1 * n) for n in (1, 2)]), "sample_rate": 1000}
+    made = {"waveform": torch.stack([torch.full((1, 1000), 0.1 * n) for n in (1, 2, 3)]), "sample_rate": 1000}
+    joined = splice_audio(own, made, 0.4, 0.6)[0]["waveform"]
+    assert joined[:, 0, 100].tolist() == pytest.approx([0.1, 0.2, 0.1])
+    assert joined[:, 0, 500].tolist() == pytest.approx([0.1, 0.2, 0.3], rel=0.4)
+
+
+def test_sounds_of_other_kinds_of_numbers_and_devices_meet():
+    own, made = tone(440), tone(660)
+    made["waveform"] = made["waveform"].half()
+    joined = splice_audio(own, made, 0.5, 1.0)[0]["waveform"]
+    assert joined.dtype == torch.float32 and (joined - own["waveform"])[..., 9000:15000].abs().mean() > 0.03
+    there = {"waveform": torch.zeros(1, 1, 16000, device="meta"), "sample_rate": 16000}
+    assert splice(there["waveform"], tone(440, 1.0)["waveform"], 16000, 0.2, 0.5).device.type == "meta"
