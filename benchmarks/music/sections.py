@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...nextdit import RopeScaling
 from ...training.data.music.captions import Piece, languages
 from ...training.data.music.instruments import INSTRUMENTS
 from ...training.data.music.prepare import FONTS as TRAINING_FONTS
@@ -19,7 +18,7 @@ from ...training.data.sounds.prepare import MEL
 from ...training.data.sounds.rendering import SAMPLE_RATE
 from ...training.data.sounds.words import LANGUAGES
 from ..shared.metrics import rate
-from ..sounds.generator import Generator
+from ..sounds.generator import Generator, named
 from ..sounds.judge import FONTS, Judge, vocoded
 from .judge import Player, instrument_judge, pieces
 from .listening import keys, same_tempo, tempos
@@ -135,15 +134,19 @@ def length(bench: Bench) -> list[Row]:
     """Tunes longer than in training, by each way to scale RoPE: what is heard in their last part."""
     wanted = pieces(bench.options.longer * len(INSTRUMENTS), "longer")
     prompts = [piece.write(ENGLISH[0]) for piece in wanted]
-    train, rows = bench.model.config.train_tokens, []
+    rows = []
     for times, method in product((1, *bench.options.lengths), bench.options.methods):
         if times == 1 and method != bench.options.methods[0]:
             continue
-        rope = RopeScaling(method, float(times), train) if times > 1 else None
+        rope = bench.stretched(method, times) if times > 1 else None
         sound = bench.sample(prompts, times * bench.frames, seed=4, rope=rope)
         last = sound[:, -round(bench.seconds * SAMPLE_RATE) :]
         level = 20 * np.log10(np.sqrt((last**2).mean() / (sound**2).mean()))
-        row: Row = {"times as long": times, "RoPE": "–" if times == 1 else method, **bench.heard(last, wanted)}
+        row: Row = {
+            "times as long": times,
+            "RoPE": "–" if times == 1 else named(method, rope),
+            **bench.heard(last, wanted),
+        }
         rows.append(row | {"last part, dB": f"{level:+.1f}"})
     return rows
 

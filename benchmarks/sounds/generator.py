@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...nextdit import load_model
+from ...nextdit import RopeScaling, load_model
+from ...nextdit.models.audio import FAMILY
 from ...nextdit.text import load_text_encoder
 from ...pipelines.frames import sample_frames
 from ...pipelines.sampling import Sampling
@@ -36,6 +37,11 @@ class Generator:
     @property
     def seconds(self) -> float:
         return self.model.config.train_seconds
+
+    def stretched(self, method: str, times: float) -> RopeScaling:
+        """Return the scaling of clips so many times as long as in training; `auto` is what users get by it."""
+        rope = RopeScaling(method, float(times), self.model.config.train_tokens)
+        return rope.resolved(FAMILY.native(self.model.config))[0]
 
     def spectra(self, prompts: Sequence[str], frames: int = 0, seed: int = 0, **options: Any) -> Tensor:
         """Return spectra (B, bins, frames) of prompts; `options` are those of `sample_frames` and of the sampling."""
@@ -62,6 +68,11 @@ class Generator:
         """Return sound (B, samples) of prompts, as `spectra` and the vocoder make it."""
         spectra = self.spectra(prompts, frames, seed, **options).clamp(-5.0, 1.5)
         return torch.cat([MEL.griffin_lim(part) for part in spectra.split(32)]).numpy()
+
+
+def named(method: str, rope: RopeScaling | None) -> str:
+    """Return a method's name, and what `auto` is."""
+    return method if rope is None or rope.method == method else f"{method}: {rope.method}"
 
 
 def add_generator(parser: argparse.ArgumentParser, text_encoder: Path) -> None:

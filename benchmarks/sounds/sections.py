@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...nextdit import RopeScaling
 from ...training.data.sounds import captions
 from ...training.data.sounds.prepare import MEL
 from ...training.data.sounds.rendering import SAMPLE_RATE, TRAINING_FONTS
 from ...training.data.sounds.sounds import SOUNDS
 from ...training.data.sounds.words import EMOJI, LANGUAGES, NAMES
-from ..shared.metrics import rate
-from .generator import Generator
+from ..shared.metrics import mean, rate
+from .generator import Generator, named
 from .hearing import Hearing, windows
 from .judge import FONTS, JUDGED, Clips, Judge, vocoded
 from .measures import frechet, main_axes
 
 Row = dict[str, Any]
+PLAIN = "extrapolation"
 SILENCE = 10 ** (-50 / 20)
 """Half of a clip is silent if its root mean square is below that of full scale."""
 
@@ -167,22 +167,35 @@ def length(bench: Bench) -> list[Row]:
     """Clips longer than in training, by each way to scale RoPE: what is heard in either half, and how loud it is."""
     sounds, rows = JUDGED[:: bench.options.thinned] * bench.options.longer, []
     prompts, wanted = [captions.with_article(n) for n in sounds], torch.tensor(sounds)
-    train = bench.model.config.train_tokens
+    plain: dict[int, Tensor] = {}
     for times, method in product((1, *bench.options.lengths), bench.options.methods):
-        if times == 1 and method != "extrapolation":
+        if times == 1 and method != bench.options.methods[0]:
             continue
-        rope = RopeScaling(method, float(times), train) if times > 1 else None
+        rope = bench.stretched(method, times) if times > 1 else None
         sound = bench.sample(prompts, times * bench.frames, seed=6, rope=rope)
-        halves = np.split(sound, 2, axis=1)
-        levels = [np.sqrt((half**2).mean(1)) for half in halves]
-        first, second = heard_halves(bench, sound)
-        row: Row = {"times as long": times, "RoPE": "–" if times == 1 else method}
-        row |= {"first half, %": rate(first == wanted), "second half, %": rate(second == wanted)}
-        louder = 20 * np.log10(np.sqrt((levels[1] ** 2).mean()) / np.sqrt((levels[0] ** 2).mean()))
-        row["second half, dB"] = f"{louder:+.1f}"
-        row["silent halves, %"] = f"{100 * float(np.mean(np.concatenate(levels) < SILENCE)):.1f}"
-        rows.append(row)
+        first, second = (heard == wanted for heard in heard_halves(bench, sound))
+        if method == PLAIN:
+            plain[times] = first & second
+        row: Row = {"times as long": times, "RoPE": "–" if times == 1 else named(method, rope)}
+        row |= {"first half, %": rate(first), "second half, %": rate(second), "both, %": rate(first & second)}
+        row["both − plain's, points"] = against_plain(first & second, plain.get(times), method)
+        rows.append(row | loudness(sound))
     return rows
+
+
+def against_plain(right: Tensor, plain: Tensor | None, method: str) -> Row | str:
+    """Return by how many points of 100 a method is above plain positions, clip by clip, where these were measured."""
+    if plain is None or method == PLAIN:
+        return "–"
+    return mean(100 * (right.float() - plain.float()))
+
+
+def loudness(sound: np.ndarray) -> Row:
+    """Return how much louder the second halves of clips (B, samples) are, and how many halves are silent."""
+    levels = [np.sqrt((half**2).mean(1)) for half in np.split(sound, 2, axis=1)]
+    louder = 20 * np.log10(np.sqrt((levels[1] ** 2).mean()) / np.sqrt((levels[0] ** 2).mean()))
+    silent = 100 * float(np.mean(np.concatenate(levels) < SILENCE))
+    return {"second half, dB": f"{louder:+.1f}", "silent halves, %": f"{silent:.1f}"}
 
 
 def few_steps(bench: Bench) -> list[Row]:

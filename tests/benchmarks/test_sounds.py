@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from lumina_next.benchmarks.sounds import judge, sections
+from lumina_next.benchmarks.sounds import generator, judge, sections
 from lumina_next.benchmarks.sounds.hearing import BINS, N_FFT, SECONDS, filters, windows
 from lumina_next.benchmarks.sounds.judge import FONTS, JUDGED, UNHEARD, Clips, Judge, vocoded
 from lumina_next.benchmarks.sounds.measures import frechet, main_axes
+from lumina_next.nextdit import RopeScaling
+from lumina_next.nextdit.models.audio import FAMILY
 from lumina_next.training.data.sounds import rendering
 from lumina_next.training.data.sounds.captions import pair_is_held_out
 from lumina_next.training.data.sounds.rendering import SAMPLE_RATE, TRAINING_FONTS, Font, render
@@ -171,3 +173,47 @@ def test_without_aisfx_the_judge_says_what_to_install(monkeypatch):
     monkeypatch.setattr("lumina_next.benchmarks.sounds.hearing.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install --no-deps aisfx"):
         judge.Hearing()
+
+
+class Network:
+    """Stands in for a model that is measured, of which only the length of training counts here."""
+
+    config = SimpleNamespace(train_tokens=128, train_frames=256)
+
+
+def test_auto_is_measured_as_users_get_it():
+    bench = generator.Generator.__new__(generator.Generator)
+    bench.model = Network
+    assert bench.stretched("ntk_aware", 2) == RopeScaling("ntk_aware", 2.0, 128)
+    chosen = bench.stretched("auto", 2)
+    assert chosen == RopeScaling("auto", 2.0, 128).resolved(FAMILY.native(Network.config))[0]
+    assert generator.named("auto", chosen) == f"auto: {chosen.method}"
+    assert generator.named("yarn", bench.stretched("yarn", 2)) == "yarn" and generator.named("x", None) == "x"
+
+
+def test_longer_clips_are_compared_clip_by_clip_and_heard_half_by_half():
+    """A sampler that makes what is asked for, but under `yarn` one sound of four is another and all fall silent."""
+    asked = JUDGED[::10]
+
+    def sample(prompts, frames, seed, rope):
+        sound = tones(asked, SECONDS * (2 if rope is None else 4))
+        assert len(prompts) == 4 and frames == (256 if rope is None else 512)
+        if rope is not None and rope.method == "yarn":
+            sound[0] = tones([JUDGED[1]], SECONDS * 4)
+            sound[:, sound.shape[1] // 2 :] *= 1e-3
+        return sound
+
+    options = SimpleNamespace(thinned=10, longer=1, lengths=[2], methods=["extrapolation", "yarn"])
+    bench = SimpleNamespace(options=options, sample=sample, frames=256)
+    bench.stretched = lambda method, times: RopeScaling(method, times, 128)
+    bench.judge = Judge(Pitch(), tones(JUDGED * 2), torch.tensor(JUDGED * 2))
+    once, plain, yarn = sections.length(bench)
+    assert [(row["times as long"], row["RoPE"]) for row in (once, plain, yarn)] == [
+        (1, "–"), (2, "extrapolation"), (2, "yarn")
+    ]  # fmt: skip
+    assert once["both, %"]["value"] == plain["both, %"]["value"] == 100 and yarn["both, %"]["value"] == 75
+    apart = yarn["both − plain's, points"]
+    assert apart["value"] == -25 and apart["low"] < -60 and apart["n"] == 4
+    assert plain["both − plain's, points"] == once["both − plain's, points"] == "–"
+    assert (plain["second half, dB"], yarn["second half, dB"]) == ("+0.0", "-60.0")
+    assert (plain["silent halves, %"], yarn["silent halves, %"]) == ("0.0", "50.0")
