@@ -57,9 +57,9 @@ class Family:
     `infer` reads the config off shapes and a file's metadata; `metadata` is what a file has to say of a config because
     its shapes do not. Files may also keep it as a tensor of that name (`as_fact`), listed in `facts` if it is a whole
     number and in `texts` if it may be anything: ComfyUI writes no metadata. `reference` maps our module's key to that
-    of the layout in which weights are written. `native` returns a key of `train_size.NATIVE`, None where only the file
-    can tell on which sizes it was trained; `pictures` is whether its tokens stand in rows and columns, `latents` what
-    those of 4 channels are. `summary` is what people are told of a config.
+    of the layout in which weights are written. `native` returns a key of `train_size.NATIVE` or `rope_choice.AUDIO`,
+    None where only the file can tell on which sizes it was trained; `pictures` is whether its tokens stand in rows and
+    columns, `latents` what those of 4 channels are. `summary` is what people are told of a config.
     """
 
     name: str

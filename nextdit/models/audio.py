@@ -15,6 +15,7 @@ from ..family import Family, Layout
 from ..keys import GATE, model_key, reference_key
 from ..layers.attend import Attend
 from ..layers.rope import Axes
+from ..layers.rope_choice import AUDIO
 from ..layers.rope_scaling import RopeScaling
 from ..layers.tokens import additive_mask, known_mask
 from ..trunk import Body
@@ -127,5 +128,6 @@ FAMILY = Family(
     facts=NUMBERS,
     texts=FLOATS,
     reference=released_key,
+    native=lambda config: AUDIO,
     pictures=False,
 )

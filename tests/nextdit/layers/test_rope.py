@@ -76,6 +76,8 @@ AUTO = {
     ("lumina_image_2", 64): "time_aware",
     ("z_image", 128): "time_aware",
     ("qwen_image", 83): "time_aware",
+    ("audio", 16): "time_aware",
+    ("audio", 128): "time_aware",
 }
 SHARPENED = {("lumina_next", 64), ("lumina_image_2", 16), ("lumina_image_2", 32)}
 

@@ -9,6 +9,7 @@ import torch
 
 from lumina_next.nextdit import RopeScaling
 from lumina_next.nextdit.audio_files import load_audio
+from lumina_next.nextdit.layers.rope_choice import AUDIO, choose
 from lumina_next.nodes.adapter.audio import loading as audio_loading
 from lumina_next.nodes.adapter.models import audio, loading
 from lumina_next.nodes.adapter.patches import scaled_rope
@@ -200,6 +201,7 @@ def test_scaled_rope_stretches_time(loaded, monkeypatch, caplog):
     torch.testing.assert_close(sample(patched, clip, within), sample(model, clip, within), rtol=0, atol=0)
     assert said[-1] == "5.0 s is within the 10.0 s of the model's training: nothing changes"
     chosen = scaled_rope.scale_rope(model, "auto", proportional=True)[1]
+    assert chosen.why == choose(AUDIO, 312).why and "not measured" not in chosen.why
     assert chosen.method == "time_aware" and chosen.at((1, 400)).proportional
     for latent in (None, long, {"samples": torch.zeros(1, 64, 400), "downscale_ratio_temporal": 2048}):
         assert scaled_rope.draw_readout(model, settings, latent).shape == (1, 250, 360, 3)
