@@ -142,7 +142,7 @@ def few_steps(bench: Bench) -> list[Row]:
     floor = match(bench.training_shapes(points, bench.options.samples), references)
     ways = [(5, "euler"), (10, "euler"), (20, "euler"), (5, "midpoint"), (10, "midpoint")]
     rows = []
-    for (steps, method), cfg in [*((way, 1.0) for way in ways), (own, bench.options.guidance)]:
+    for (steps, method), cfg in dict.fromkeys([*((way, 1.0) for way in ways), (own, bench.options.guidance)]):
         made = bench.sample(points, bench.options.samples, steps=steps, solver=method, cfg=cfg, proportional=True)
         found = match(made, references)
         rows.append(
