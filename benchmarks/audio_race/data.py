@@ -34,7 +34,7 @@ class Captioned:
         names = [captions.with_article(n) for n in order]
         forms = captions.ENGLISH[1:3] if len(order) == 1 else captions.THEN["en"]
         pattern = forms[int(form * len(forms))]
-        return cls(order, pattern.format(**dict(zip("ab", names, strict=False))), captions.structured(order))
+        return cls(order, pattern.format(a=names[0], b=names[-1]), captions.structured(order))
 
     def turned(self, form: float) -> "Captioned":
         """Return the caption of the same sounds the other way round."""

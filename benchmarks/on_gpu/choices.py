@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 
-import torch
 from torch import Tensor
 from torch.nn.attention import sdpa_kernel
 
+from ..shared.graphs import recorded
 from .attention import CUDNN_FIRST
 from .networks import Networks
 from .stage import Setup
@@ -67,20 +67,7 @@ def graph(setup: Setup, nets: Networks, size: str) -> Row:
     call = nets.call(inputs)
     if setup.device.type != "cuda":
         raise RuntimeError("CUDA graphs need a card")
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            call()
-    torch.cuda.current_stream().wait_stream(side)
-    recorded = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(recorded):
-        out = call()
-
-    def replay() -> Tensor:
-        recorded.replay()
-        return out
-
+    replay = recorded(call, setup.device)
     seconds = turns({"eager": call, "graph": replay}, setup.device, setup.budget(1.0))
     row: Row = {"eager, ms": 1000 * seconds["eager"], "graph, ms": 1000 * seconds["graph"]}
     return row | {"times as fast": seconds["eager"] / seconds["graph"], "difference": error_of(replay(), call())}

@@ -14,7 +14,7 @@ SOUNDS, MUSIC = (FOLDER / f"diffusion_models/lumina-next-demo-{name}.safetensors
 sounds = pytest.mark.skipif(not SOUNDS.is_file(), reason=ABSENT.format("sounds"))
 music = pytest.mark.skipif(not MUSIC.is_file(), reason=ABSENT.format("music"))
 HIGH, LOW = "whistle", "bass guitar"
-STEADY = "sea waves", "rain", "strings", "choir"
+STEADY = "rain", "strings", "choir"
 
 
 def all_heard(client, name: str, seed: int, prompt: str | None = None, **inputs):
@@ -52,15 +52,18 @@ def quiet(sound) -> float:
 
 @sounds
 def test_high_and_low_sounds_steady_ones_and_those_with_gaps(client):
-    """Gaps as a mean: one clip of waves may come in two swells."""
-    high, low = (heard(client, "text_to_sound", SEED, prompt) for prompt in (HIGH, LOW))
+    high, low, claps = (heard(client, "text_to_sound", SEED, prompt) for prompt in (HIGH, LOW, "hand clap"))
     assert height(spectrum(high)) > 35 and height(spectrum(low)) < 15
-    gaps = {}
-    for prompt in ("hand clap", *STEADY):
+    assert quiet(claps) > 0.4
+    for prompt in STEADY:
         made = all_heard(client, "text_to_sound", SEED, prompt, **{"4": {"batch_size": 2}})
-        gaps[prompt] = np.mean([quiet(sound) for sound in made])
-        assert len(made) == 2
-    assert gaps["hand clap"] > 0.4 and np.mean([gaps[prompt] for prompt in STEADY]) < 0.2, gaps
+        assert [quiet(sound) < 0.3 for sound in made] == [True, True], prompt
+
+
+@sounds
+@pytest.mark.xfail(reason="the model's sea falls silent between two waves since it was trained on", strict=True)
+def test_waves_have_no_gaps(client):
+    assert quiet(heard(client, "text_to_sound", SEED, "sea waves")) < 0.3
 
 
 @sounds

@@ -40,7 +40,7 @@ SIZES = {
     "small": PointConfig(dim=96, n_layers=5, n_heads=3, n_kv_heads=3, text_dim=64, ffn_dim=256, time_dim=64),
     "large": PointConfig(dim=128, n_layers=5, n_heads=4, n_kv_heads=4, text_dim=32, ffn_dim=288, time_dim=64),
 }
-"""Architectures: the demo's, and one of half as many weights again."""
+"""Architectures: that of the demo's model of texts, and of labels, which has half as many weights again."""
 
 
 def demo_config(text_dim: int = 0, size: str = "small") -> PointConfig:
