@@ -1,4 +1,7 @@
-"""Several prompts in one picture: each region's text is heard by its own image tokens, self-attention stays global."""
+"""Several prompts in one picture, sound or clip: each region's text is heard by its tokens, self-attention stays global.
+
+Axes are rows and columns of a picture, frames, rows and columns of a clip, or the frames of a sound.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .layers.tokens import masked_mean
-from .region_areas import Area, areas_of
+from .region_areas import Area, areas_of, patch_sizes
 from .span import NEVER, Span
 
 Cross = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
@@ -73,9 +76,9 @@ class Regions:
         return masked_mean(text[:, span], None if text_mask is None else text_mask[:, span])
 
     def weights(self, masks: Tensor, t: Tensor, patch_size: int) -> Tensor:
-        """Return how much each image token hears the global prompt and each region, (B, 1 + R, N) float32.
+        """Return how much each token hears the global prompt and each region, (B, 1 + R, N) float32.
 
-        masks (B or 1, R, H, W) in [0, 1] at the latent's size, t (B,). By default the weights of a token add up to 1:
+        masks (B or 1, R, *axes) in [0, 1] at the latent's size, t (B,). By default the weights of a token add up to 1:
         where regions overlap they share, where they cover a token in part or not at all the global prompt has the rest.
         """
         covered = to_tokens(masks, patch_size)  # (B or 1, R, N)
@@ -93,7 +96,7 @@ class Regions:
 
     def areas_at(self, masks: Tensor, t: Tensor, patch_size: int) -> list[Area | None]:
         """Return the areas of the global prompt and of each region, for masks and t as `weights` takes them."""
-        return areas_of(self.weights(masks, t, 1).unflatten(2, masks.shape[-2:]), patch_size)
+        return areas_of(self.weights(masks, t, 1).unflatten(2, masks.shape[2:]), patch_size)
 
     def cross(self, weights: Tensor, attend: Cross) -> Cross:
         """Return the attention to the texts under weights (B, 1 + R, N): that of each, weighted token by token."""
@@ -112,8 +115,10 @@ class Regions:
 
 
 def to_tokens(masks: Tensor, patch_size: int) -> Tensor:
-    """Average masks (B, R, H, W) over the pixels of each image token, (B, R, N); padding does not count."""
-    return F.avg_pool2d(masks.float(), patch_size, ceil_mode=True).flatten(2)
+    """Average masks (B, R, *axes) over the cells of each token, (B, R, N); padding does not count."""
+    sizes = patch_sizes(masks.ndim - 2, patch_size)
+    pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[len(sizes) - 1]
+    return pool(masks.float(), sizes, ceil_mode=True).flatten(2)
 
 
 def grid_cell(rows: int, columns: int, row: int, column: int, height: int, width: int, feather: float = 0.0) -> Tensor:

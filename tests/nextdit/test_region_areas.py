@@ -27,13 +27,13 @@ def weights(*boxes, size=(24, 32)) -> torch.Tensor:
 )
 def test_boxes_are_of_whole_patches_and_not_too_small(rows, columns, box):
     (area,) = areas_of(weights((rows, columns)), 2)
-    assert (area.rows, area.columns) == box
+    assert area.box == box
     assert area.share.shape == (1, 1, box[0].stop - box[0].start, box[1].stop - box[1].start)
 
 
 def test_a_latent_smaller_than_the_least_box_is_the_box():
     (area,) = areas_of(weights((slice(1, 2), slice(2, 3)), size=(5, 7)), 2)
-    assert (area.rows, area.columns) == (slice(0, 5), slice(0, 7))
+    assert area.box == (slice(0, 5), slice(0, 7))
 
 
 def test_a_text_that_nobody_hears_has_no_area():
@@ -51,6 +51,20 @@ def test_areas_are_laid_over_each_other_by_their_shares():
     torch.testing.assert_close(painted, expected)
     frames = paint_areas(x[:, :, None], areas_of(mixed, 2), lambda i, box: (i + 1) * box)
     torch.testing.assert_close(frames[:, :, 0], expected)
+
+
+@pytest.mark.parametrize(("size", "patch"), [((37,), 2), ((3, 9, 16), 2), ((5, 24, 8), 1)])
+def test_sounds_and_clips_are_laid_over_each_other_too(size, patch):
+    """A sound has one axis, a clip three, of which a frame is a patch for itself."""
+    mixed = torch.rand(2, 3, *size)
+    mixed[:, 0, size[0] // 2 :] = 0.0
+    mixed /= mixed.sum(dim=1, keepdim=True)
+    x = torch.randn(2, 4, *size)
+    areas = areas_of(mixed, patch)
+    painted = paint_areas(x, areas, lambda i, box: (i + 1) * box)
+    torch.testing.assert_close(painted, sum(mixed[:, i, None] * (i + 1) * x for i in range(3)))
+    assert areas[0].box[0] == slice(0, 18 if len(size) == 1 else size[0] // 2)
+    assert areas[0].cut(x).shape[2:] == areas[0].share.shape[2:]
 
 
 def test_areas_share_as_the_weights_in_attention_do():

@@ -235,3 +235,11 @@ def test_a_cell_is_where_its_row_and_column_are():
 def test_values_out_of_range_are_refused(make, says):
     with pytest.raises(ValueError, match=says):
         make()
+
+
+def test_masks_of_a_sound_and_of_a_clip_are_averaged_over_their_tokens():
+    sound = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.5])
+    assert to_tokens(sound[None, None], 2).flatten().tolist() == [0.5, 1.0, 0.5]
+    clip = torch.rand(1, 2, 3, 5, 6)
+    frames = [to_tokens(clip[:, :, n], 2) for n in range(3)]
+    torch.testing.assert_close(to_tokens(clip, 2), torch.cat(frames, dim=2))

@@ -25,7 +25,7 @@ from ..data.music import prepare as music
 from ..data.music.batches import TRAIN_FRAMES as TUNE_FRAMES
 from ..data.music.batches import MusicBatches
 from ..data.sounds import prepare as sounds
-from ..data.sounds.batches import TRAIN_FRAMES, SoundBatch, SoundBatches
+from ..data.sounds.batches import TRAIN_FRAMES, SoundBatch, SoundBatches, whole
 from ..data.sounds.prepare import MEL
 from ..data.sounds.spectrogram import to_picture
 from ..loop.ahead import Ahead
@@ -125,9 +125,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="give all clips one length and encode captions together, for a GPU",
     )
+    add(
+        "--shares",
+        type=float,
+        nargs=3,
+        metavar=("ONE", "TWO", "THREE"),
+        help="shares of clips with one, two and three sounds in a row, in place of a curriculum that begins with one",
+    )
     add("--workers", type=int, default=0, help="processes that plan batches ahead (0: none), for a fast device")
     add("--centre", type=float, default=-0.4, help="of training times on the logit scale")
     options = stage.parse_args(arguments)
+    if options.shares and options.source != "sounds":
+        stage.error("--shares is for --source sounds: a tune is not one of several in a row")
     options.title = options.title or SOURCES[options.source].title
     return options
 
@@ -141,7 +150,10 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
         model = load_model(options.model, dtype=torch.float32, family="audio")
     else:
         model = initialise(AudioDiT(demo_config(encoder.width, source)))
-    data, chosen = source.load(options.cache), {"device": options.device, "even": options.even}
+    data = source.load(options.cache)
+    chosen: dict[str, Any] = {"device": options.device, "even": options.even}
+    if options.shares:
+        chosen["buckets"] = whole(options.shares)
     batches = source.batches(data, options.frames, options.seed, **chosen)
     ready = Ahead(batches, options.workers) if options.workers else batches
     return start(model, AudioTask(encoder, options), ready, options)

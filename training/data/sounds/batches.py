@@ -38,6 +38,11 @@ BUCKETS = (
 TRAIN_FRAMES = max(bucket.frames for bucket in BUCKETS)
 
 
+def whole(shares: Sequence[float]) -> tuple[Bucket, ...]:
+    """Return buckets of clips of full length with one, two and three sounds, by their shares, for a whole run."""
+    return tuple(Bucket(TRAIN_FRAMES, sounds, share) for sounds, share in enumerate(shares, 1))
+
+
 @dataclass(frozen=True)
 class SoundPlan:
     """What a batch is to be: the notes of its clips, and a caption each."""

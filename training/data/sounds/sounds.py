@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 DRUMS = 128
 """The bank of the drums, where every key is an instrument."""
-FIRST_NOISE = 119
-"""Of General MIDI's programs, counted from 0; those below are instruments."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,8 @@ class Sound:
 
     @property
     def share(self) -> int:
-        """How many times as often as a noise a sound is drawn: instruments differ by less, and with every key."""
-        return 3 if self.bank == 0 and self.program < FIRST_NOISE else 1
+        """How many times as often as a drum or an effect a sound is drawn: programs differ by less, and by key."""
+        return 2 if self.bank == 0 else 1
 
 
 Span = tuple[float, float]
