@@ -26,6 +26,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--sound", type=Path, metavar="FILE", help="sound to vary, or with longer --seconds to go on with")
     add("--denoise", type=float, help="how much of --sound may change: 1 is all of it; default: 0.6")
     add("--stretch", metavar="FROM,TO", help="only these seconds of --sound are made anew")
+    add(
+        "--in-order",
+        action=argparse.BooleanOptionalAction,
+        help="give each of several sounds its part of the time; default: for models without text encoders of their own",
+    )
     add("--vocoder", metavar="FOLDER", help="what makes sound of spectra, or griffin_lim; default: beside the model")
     add("--rope", default=ROPE, help="how RoPE is scaled for longer sounds than in training, as of generate")
     add("--model", type=Path, help="file or folder, Lumina-T2Audio's too; default: the demo in the package")
@@ -96,6 +101,7 @@ def request_of(options: argparse.Namespace) -> "AudioRequest":
         stretch=stretch,
         vocoder=options.vocoder,
         rope=scaling(options.rope),
+        in_order=options.in_order,
     )
 
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from .stretch import Stretch
+
 WHEN = ("all", "start", "mid", "end")
 """When a sound is heard: throughout, or in a third of the recording."""
 
@@ -147,3 +149,27 @@ def prompt_from_fields(text: str, heard: Mapping[str, str]) -> Prompt:
     if not events:
         return prompt_of(text)
     return Prompt(clean(EVENT.sub(" ", text)) or sentence_of(events), write(events))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is heard in a part of the time, as a prompt of its own."""
+
+    prompt: str
+    stretch: Stretch
+
+
+def in_parts(text: str) -> list[Part]:
+    """Return what a prompt says is heard one after the other, each with a part of the time, none if that is one thing.
+
+    Parts are even; what is heard throughout is part of each. The prompt is as `prompt_of` takes it.
+    """
+    events = read(prompt_of(text).structured)
+    steps = [when for when in WHEN[1:] if any(event.when == when for event in events)]
+    if len(steps) < 2:
+        return []
+    parts = []
+    for n, step in enumerate(steps):
+        heard = [Event(event.sound) for event in events if event.when in (step, "all")]
+        parts.append(Part(write(heard), Stretch(n / len(steps), (n + 1) / len(steps))))
+    return parts

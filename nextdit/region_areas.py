@@ -22,8 +22,15 @@ class Area:
     share: Tensor
 
     def cut(self, x: Tensor) -> Tensor:
-        """Return the box out of a latent (…, *axes)."""
-        return x[(..., *self.box)]
+        """Return the box out of a latent (…, *axes); what has one value for a whole axis keeps it."""
+        return cut(x, self.box)
+
+
+def cut(x: Tensor, box: Sequence[slice]) -> Tensor:
+    """Return a box out of x (…, *axes), a view."""
+    for axis, side in enumerate(box, x.ndim - len(box)):
+        x = x if x.shape[axis] == 1 else x.narrow(axis, side.start, side.stop - side.start)
+    return x
 
 
 def patch_sizes(axes: int, patch_size: int) -> tuple[int, ...]:
@@ -46,7 +53,7 @@ def areas_of(weights: Tensor, patch_size: int) -> list[Area | None]:
         sides = [heard.movedim(axis, 0).reshape(size, -1).any(dim=1) for axis, size in enumerate(heard.shape)]
         leasts = (1,) * (len(sides) - 2) + (LEAST,) * min(len(sides), 2)
         box = tuple(_bounds(*side) for side in zip(sides, sizes, leasts, strict=True))
-        areas.append(Area(box, shares[(slice(None), *box)].unsqueeze(1)))
+        areas.append(Area(box, cut(shares, box).unsqueeze(1)))
     return areas
 
 
@@ -58,7 +65,7 @@ def paint_areas(x: Tensor, areas: Sequence[Area | None], draw: Callable[[int, Te
             drawn = draw(number, area.cut(x).contiguous())
             cells = area.share.shape[2:]
             share = area.share.to(x).reshape(-1, *(1,) * (x.ndim - 1 - len(cells)), *cells)
-            out[(..., *area.box)] += share * drawn
+            area.cut(out).add_(share * drawn)
     return out
 
 

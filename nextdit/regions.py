@@ -1,4 +1,4 @@
-"""Several prompts in one picture, sound or clip: each region's text is heard by its tokens, self-attention stays global.
+"""Several prompts in one picture, sound or clip: each text is heard by its region's tokens, self-attention is global.
 
 Axes are rows and columns of a picture, frames, rows and columns of a clip, or the frames of a sound.
 """

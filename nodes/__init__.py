@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .audio.empty_audio import EmptyAudio
 from .audio.load_audio_model import LoadAudioModel
+from .audio.sounds_in_order import SoundsInOrder
 from .audio.splice_audio import SpliceAudio
 from .audio.structured_caption import StructuredCaption
 from .audio.time_mask import AudioTimeMask
@@ -12,6 +13,7 @@ from .conditioning.class_label import ClassLabel
 from .conditioning.grid_mask import GridMask
 from .conditioning.multi_view import MultiView
 from .conditioning.regional_prompt import RegionalPrompt
+from .conditioning.timed_prompt import TimedPrompt
 from .loaders.load_lora import LoadLora
 from .loaders.load_model import LoadModel
 from .loaders.load_text_encoder import LoadTextEncoder
@@ -84,6 +86,8 @@ NODES: list[type[io.ComfyNode]] = [
     EncodeVideo,
     DecodeVideo,
     SeedVariety,
+    TimedPrompt,
+    SoundsInOrder,
 ]
 
 

@@ -14,6 +14,7 @@ from ..demo import FOLDER
 from ..nextdit import RopeScaling
 from ..nextdit.audio_config import MOST_SECONDS, AudioConfig
 from ..nextdit.audio_files import AUTOENCODER, TEXT, build_coder, build_text
+from ..nextdit.captions import Part, in_parts, prompt_of
 from ..nextdit.encoders.audio.coder import SoundCoder
 from ..nextdit.encoders.audio.splice import splice
 from ..nextdit.files import read_weights
@@ -27,6 +28,7 @@ from .text_to_image import check_seeds, check_texts, loras_told, rope_text
 
 SOUNDS = FOLDER / "diffusion_models" / "lumina-next-demo-sounds.safetensors"
 MUSIC = FOLDER / "diffusion_models" / "lumina-next-demo-music.safetensors"
+OWN_TEXT = "its own"
 DENOISE = 0.6
 """How much of a given sound changes where it is not said; a stretch of it changes altogether."""
 
@@ -34,6 +36,9 @@ DENOISE = 0.6
 @dataclass(frozen=True)
 class AudioRequest:
     """What is asked for: `seconds` of sound of a prompt, by default as long as in training, or as the given `sound`.
+
+    With `in_order` each of several sounds, as `captions.in_parts` reads them, has its part of the time and only that:
+    by default for models that come without text encoders of their own, which are the box's.
 
     `sound`, a file or a Sound, is one to vary, `denoise` being how much of it may change; with `stretch`, from where to
     where in seconds, only that part is made anew; longer `seconds` go on with it. `vocoder` makes sound of spectra: a
@@ -51,6 +56,7 @@ class AudioRequest:
     stretch: tuple[float, float] | None = None
     vocoder: str | Path | None = None
     rope: RopeScaling = RopeScaling("auto")
+    in_order: bool | None = None
 
     def __post_init__(self):
         check_texts(prompt=self.prompt, negative=self.negative)
@@ -115,7 +121,7 @@ def parts(models: Models, vocoder: str | Path | None = None) -> AudioParts:
         raise type(error)(f"{models.model}: {error}") from error
     if text is not None:
         text.model.to(models.device)
-        return AudioParts(lambda: text, coder, "its own")
+        return AudioParts(lambda: text, coder, OWN_TEXT)
     return AudioParts(partial(other_encoder, models), coder, models.text_encoder.name)
 
 
@@ -158,6 +164,7 @@ def audio(request: AudioRequest, models: Models | None = None, progress: Progres
         "method": request.sampling.solver,
         "cfg": request.sampling.cfg,
         "rope": rope_text(request.rope),
+        "in_order": bool(parts_of(request, belonging)),
         **loras_told(models),
         "seed": request.seed,
         "versions": versions(),
@@ -206,6 +213,12 @@ def scaling(rope: RopeScaling, models: Models, frames: int) -> RopeScaling | Non
     return stretched.resolved(models.about.family.native(config))[0]
 
 
+def parts_of(request: AudioRequest, belonging: AudioParts) -> list[Part]:
+    """Return the parts of the time that the request's prompt is heard in one by one, none if it is heard as a whole."""
+    wanted = belonging.text_encoder != OWN_TEXT if request.in_order is None else request.in_order
+    return in_parts(request.prompt) if wanted else []
+
+
 @torch.inference_mode()
 def draw(
     request: AudioRequest,
@@ -223,15 +236,17 @@ def draw(
     if given is not None:
         start = starting(request, belonging.coder, given.at(rate).samples[:samples], frames)
         sampling = sampling.shortened(1.0 - start.denoise)
+    parts = parts_of(request, belonging)
     made = sample_frames(
         models.network("audio"),
         encoder,
-        [request.prompt],
+        [prompt_of(request.prompt).structured if parts else request.prompt],
         [request.seed],
         frames,
         sampling,
         negatives=[request.negative],
         given=start,
+        parts=[parts] if parts else None,
         rope=scaling(request.rope, models, frames),
         on_step=counted(progress, sampling.steps),
     )

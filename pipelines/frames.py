@@ -1,15 +1,17 @@
 """Frames of sound, mel spectra or latents, from prompts: the flow of an audio network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..nextdit import RopeScaling
+from ..nextdit.captions import Part
 from ..nextdit.models.audio import AudioDiT
 from ..samplers.solvers import OnStep, Velocity
 from .sampling import Encoder, Sampling, features
+from .timed import TimedText
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,40 @@ def sample_frames(
     *,
     negatives: Sequence[str] | None = None,
     given: Given | None = None,
+    parts: Sequence[Sequence[Part]] | None = None,
     rope: RopeScaling | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Return frames (B, C, T) of B prompts as their decoder takes them, each from the noise of its seed.
 
-    Of `given` frames what is not to change comes back as it was.
+    Of `given` frames what is not to change comes back as it was. `parts` of each prompt, at the same times, are heard
+    in their part of the time only.
     """
     weight, config = model.proj_in.weight, model.config
-    text, mask = features(encoder, prompts, negatives or [""] * len(prompts), sampling)
+    negatives = negatives or [""] * len(prompts)
+    if parts:
+        velocity = timed_velocity(model, encoder, prompts, negatives, parts, frames, sampling, rope)
+    else:
+        velocity = plain_velocity(model, encoder, prompts, negatives, sampling, rope)
+    x = frame_noise(seeds, config.in_channels, frames).to(weight.device)
+    if given is None:
+        x = sampling.follow(velocity, x, on_step=on_step)
+    else:
+        x = from_given(velocity, x, seen(model, given.frames).to(x), given, sampling, on_step)
+    return x.float() / config.scale_factor + config.latent_shift
+
+
+def plain_velocity(
+    model: AudioDiT,
+    encoder: Encoder,
+    prompts: Sequence[str],
+    negatives: Sequence[str],
+    sampling: Sampling,
+    rope: RopeScaling | None,
+) -> Velocity:
+    """Return the velocity under prompts that are heard all the time, both halves of the guidance in one batch."""
+    text, mask = features(encoder, prompts, negatives, sampling)
+    weight = model.proj_in.weight
     text, mask = text.to(weight), mask if mask is None else mask.to(weight.device)
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
@@ -53,12 +80,35 @@ def sample_frames(
         v = model(x.repeat(rows, 1, 1), t.float().to(x.device).expand(rows * len(x)), text, mask, rope=rope)
         return sampling.guide(*v.chunk(2)) if sampling.guided else v
 
-    x = frame_noise(seeds, config.in_channels, frames).to(weight.device)
-    if given is None:
-        x = sampling.follow(velocity, x, on_step=on_step)
-    else:
-        x = from_given(velocity, x, seen(model, given.frames).to(x), given, sampling, on_step)
-    return x.float() / config.scale_factor + config.latent_shift
+    return velocity
+
+
+def timed_velocity(
+    model: AudioDiT,
+    encoder: Encoder,
+    prompts: Sequence[str],
+    negatives: Sequence[str],
+    parts: Sequence[Sequence[Part]],
+    frames: int,
+    sampling: Sampling,
+    rope: RopeScaling | None,
+) -> Velocity:
+    """Return the velocity under prompts whose parts are heard in their time; what is steered away from, all the time.
+
+    A part that is still a sound of its own has its share of the scaling of RoPE.
+    """
+    timed = TimedText.of(encoder, prompts, parts, frames, model.proj_in.weight)
+    away = plain_velocity(model, encoder, negatives, negatives, replace(sampling, cfg=1.0), rope)
+
+    def share(length: int) -> RopeScaling | None:
+        factor = rope.factor * length / frames if rope is not None and isinstance(rope.factor, float) else 1.0
+        return replace(rope, factor=factor) if rope is not None and factor > 1.0 else None
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        wanted = timed.velocity(model, x, t.float().to(x.device).expand(len(x)), share)
+        return sampling.guide(wanted, away(x, t)) if sampling.guided else wanted
+
+    return velocity
 
 
 def from_given(

@@ -3,7 +3,7 @@
 import pytest
 
 from lumina_next.benchmarks.captions.agreement import agreement
-from lumina_next.nextdit.captions import Event, Prompt, from_sentence, prompt_of, read, sentence_of, write
+from lumina_next.nextdit.captions import Event, Prompt, from_sentence, in_parts, prompt_of, read, sentence_of, write
 
 # From the prompt of the reference code's demo, as its language model was told to answer.
 BIRDS = "<running water& all>@<birds chriping& start>@<cow footsteps& mid>@<birds flying away& end>"
@@ -75,6 +75,31 @@ def test_events_as_a_sentence_tell_the_same_when_they_are_read():
 def test_events_are_checked(sound, when, says):
     with pytest.raises(ValueError, match=says):
         Event(sound, when)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", []),
+        ("rain", []),
+        ("rain and wind", []),
+        ("<rain& all>@<gong& end>", []),
+        ("a dog barks, then a gong", [("<dog barks& all>", 0, 1 / 2), ("<gong& all>", 1 / 2, 1)]),
+        ("<gong& end>@<dog& start>", [("<dog& all>", 0, 1 / 2), ("<gong& all>", 1 / 2, 1)]),
+        ("<a& mid>@<b& end>", [("<a& all>", 0, 1 / 2), ("<b& all>", 1 / 2, 1)]),
+        (
+            "By the sea\n<dog& start>@<cat& start>@<rain& all>@<bell& mid>@<gong& end>",
+            [
+                ("<dog& all>@<cat& all>@<rain& all>", 0, 1 / 3),
+                ("<rain& all>@<bell& all>", 1 / 3, 2 / 3),
+                ("<rain& all>@<gong& all>", 2 / 3, 1),
+            ],
+        ),
+    ],
+)
+def test_what_is_heard_one_after_the_other_has_a_part_of_the_time_each(text, parts):
+    found = [(part.prompt, part.stretch.begins, part.stretch.ends) for part in in_parts(text)]
+    assert found == [(prompt, pytest.approx(begins), pytest.approx(ends)) for prompt, begins, ends in parts]
 
 
 def test_agreement_with_a_language_model_is_counted():

@@ -13,9 +13,9 @@ from ....nextdit.encoders.audio.spectrogram import coloured, level_of_latents, l
 from ....nextdit.models.audio import FAMILY, AudioDiT
 from ..host import progress
 from ..host.time import flow_time
+from ..patches.regions import prompt_conds, regional_call
 from . import sizes
 from .base import OwnConfig, OwnModel, image_model, memory_usage_factor
-from .conditioning import text_conds
 from .network import OwnNetwork
 
 CORE_RATE = 44100
@@ -52,10 +52,12 @@ class Network(OwnNetwork, AudioDiT):
     """AudioDiT in ComfyUI."""
 
     family = FAMILY
+    takes_regions = True
 
     def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
-        call = self.call_for(x, transformer_options, kwargs)
-        return -self.velocity(x, flow_time(timesteps), context, attention_mask, call)
+        t, call = flow_time(timesteps), self.call_for(x, transformer_options, kwargs)
+        call = regional_call(call, kwargs, context, attention_mask, t, self.patch_size)
+        return -self.velocity(x, t, context, attention_mask, call)
 
     def shifted_positions(self, x: Tensor, options: dict | None) -> None:
         if options is not None:
@@ -69,7 +71,7 @@ class LuminaAudio(OwnModel):
     asks_for = "audio models need text conditioning: connect CLIP Text Encode to the sampler"
 
     def extra_conds(self, **kwargs) -> dict:
-        return super().extra_conds(**kwargs) | text_conds(*self.text(kwargs))
+        return super().extra_conds(**kwargs) | prompt_conds(self, kwargs, axes=1)
 
     def tell_size(self, noise: Tensor) -> None:
         text = length_warning(self.diffusion_model.config, noise.shape[-1])

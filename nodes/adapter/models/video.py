@@ -16,27 +16,27 @@ from ....nextdit.call import Call
 from ....nextdit.models.video import FAMILY, VideoNextDiT
 from ..host.decoding import check_video_decoders
 from ..host.time import flow_time
-from ..patches import regions
+from ..patches.model_call import FRAMES, GIVEN
+from ..patches.regions import prompt_conds, regional_call
 from .base import OwnConfig, OwnModel, image_model
-from .conditioning import text_conds
 from .network import OwnNetwork
 from .views import EMPTY_CHANNELS, EMPTY_RATIO
-
-GIVEN, FRAMES = "video_given", "video_frames"
 
 
 class Network(OwnNetwork, VideoNextDiT):
     """VideoNextDiT in ComfyUI. Frames that are given come as conds."""
 
     family = FAMILY
+    takes_regions = True
 
     def _forward(self, x, timesteps, context, attention_mask, control, transformer_options, **kwargs) -> Tensor:
-        given, call = kwargs.get(GIVEN), self.call_for(x, transformer_options, kwargs)
+        t, given, call = flow_time(timesteps), kwargs.get(GIVEN), self.call_for(x, transformer_options, kwargs)
+        call = regional_call(call, kwargs, context, attention_mask, t, self.patch_size)
         if given is not None:
             given = given > 0.5  # (B, 1, F, 1, 1)
             x = torch.where(given, kwargs[FRAMES].to(x), x)
             given = given.flatten(1)
-        return -self.velocity(x, flow_time(timesteps), context, attention_mask, call, given=given)
+        return -self.velocity(x, t, context, attention_mask, call, given=given)
 
     def call_for(self, x: Tensor, transformer_options: dict, kwargs: dict) -> Call:
         call, moved = super().call_for(x, transformer_options, kwargs), transformer_options.get("rope_options")
@@ -52,9 +52,7 @@ class LuminaNextVideo(OwnModel):
     network = Network
 
     def extra_conds(self, **kwargs) -> dict:
-        if regions.KEY in kwargs.get("model_conds", {}):
-            raise ValueError("Regional Prompt is for single pictures: remove it in front of a video model")
-        out = super().extra_conds(**kwargs) | text_conds(*self.text(kwargs))
+        out = super().extra_conds(**kwargs) | prompt_conds(self, kwargs, axes=3)
         check_video_decoders(kwargs["noise"].shape[2])
         mask, latent = kwargs.get("denoise_mask"), kwargs.get("latent_image")
         given = None if mask is None else kept_frames(mask)

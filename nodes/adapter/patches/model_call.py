@@ -13,6 +13,9 @@ from ....nextdit.span import NEVER
 from ..host.core_families import patch_of
 from ..host.time import flow_time
 
+GIVEN, FRAMES = "video_given", "video_frames"
+"""Arguments of a call of our video models that lie as the latent does."""
+
 
 def put_first(transformer_options: dict, kind: str, key: str, wrapper: Callable) -> None:
     """Put a wrapper around all others of a kind, in the options of one call."""
@@ -59,7 +62,10 @@ class ModelCall:
         ids = [uuid.uuid5(known, str(number)) for known in self.options.get("uuids", ())]
         options = self.options | ({"uuids": ids} if ids else {})
         concat = None if self.c_concat is None else area.cut(self.c_concat)
-        return replace(self, x=area.cut(self.x).contiguous(), c_concat=concat, options=options)
+        laid = {name: area.cut(self.kwargs[name]) for name in (GIVEN, FRAMES) if name in self.kwargs}
+        return replace(
+            self, x=area.cut(self.x).contiguous(), c_concat=concat, options=options, kwargs=self.kwargs | laid
+        )
 
 
 def in_areas(call: ModelCall, regions: Regions) -> bool:

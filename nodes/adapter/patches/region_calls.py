@@ -76,9 +76,9 @@ def check_model(model) -> None:
     known = listed(family for family in FAMILIES if not family.regions_closed)
     why = "" if family is None else f" ({family.name}: {family.regions_closed})"
     raise ValueError(
-        "this conditioning has regional prompts, which Lumina-Next's text-to-image models and, of ComfyUI's own, "
-        f"{known} read, but the model being sampled is a {type(model).__name__}{why}; use ComfyUI's Conditioning (Set "
-        "Mask) and Conditioning (Combine) with it, or remove the Regional Prompt node"
+        "this conditioning has regional prompts, which Lumina-Next's models of pictures, clips and sounds from text "
+        f"and, of ComfyUI's own, {known} read, but the model being sampled is a {type(model).__name__}{why}; use "
+        "ComfyUI's Conditioning (Set Mask) and Conditioning (Combine) with it, or remove the Regional Prompt node"
     )
 
 

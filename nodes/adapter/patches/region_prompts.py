@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import comfy.conds
 import comfy.utils
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ....nextdit.regions import Region, Regions
 from ....nextdit.span import NEVER
+from ....nextdit.stretch import Stretch
 from ..host.time import time_span
+from .region_places import place
 
 KEY, MASKS = "lumina_next_regions", "lumina_next_region_masks"
 LOST = (
@@ -36,16 +37,11 @@ class RegionalPrompt:
     start_percent: float = 0.0
     end_percent: float = 1.0
     pooled: Tensor | None = None  # (B, D), of models that have one beside the features
+    stretch: Stretch | None = None
 
-    def place(self, latent: Tensor) -> Tensor:
-        """Return where the region is on a latent (B, C, H, W), (B or 1, H, W) in [0, 1]."""
-        height, width = latent.shape[-2:]
-        place = area_mask(self.area, height, width) if self.area else torch.ones(1, height, width)
-        for mask in self.masks:
-            mask = F.interpolate(mask.float().cpu().unsqueeze(1), (height, width), mode="area").squeeze(1)
-            rows = max(len(mask), len(place))
-            place = comfy.utils.repeat_to_batch_size(place, rows) * comfy.utils.repeat_to_batch_size(mask, rows)
-        return place.clamp(0.0, 1.0)
+    def place(self, latent: Tensor, axes: int = 2) -> Tensor:
+        """Return where the region is on a latent (B, C, …, *axes), (B or 1, *axes) in [0, 1]."""
+        return place(self.masks, self.area, self.stretch, tuple(latent.shape[-axes:]))
 
 
 class RegionalPrompts(comfy.conds.CONDConstant):
@@ -125,14 +121,3 @@ def full_size(model, x: Tensor) -> tuple[int, ...]:
 def timed_region(prompt: RegionalPrompt, sampling) -> Region:
     span = time_span(sampling, prompt.start_percent, prompt.end_percent)
     return Region(prompt.features.shape[1], prompt.strength, prompt.global_weight, span)
-
-
-def area_mask(area: tuple, height: int, width: int) -> Tensor:
-    """Return a stock node's area, (height, width, y, x) or ("percentage", …), as a mask (1, height, width)."""
-    if area[0] == "percentage":
-        sizes = (height, width, height, width)
-        area = tuple(round(part * size) for part, size in zip(area[1:], sizes, strict=True))
-    rows, columns, y, x = area
-    mask = torch.zeros(1, height, width)
-    mask[:, y : y + max(1, rows), x : x + max(1, columns)] = 1.0
-    return mask

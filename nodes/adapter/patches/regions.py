@@ -1,6 +1,7 @@
 """The node that adds regional prompts, and what our own network makes of them in each run."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import comfy.conds
 import comfy.utils
@@ -10,28 +11,39 @@ from torch import Tensor
 from ....nextdit.call import Call
 from ....nextdit.regions import Region, Regions
 from ....nextdit.span import NEVER
+from ....nextdit.stretch import Stretch
 from ..host.time import time_span
 from ..models.conditioning import text_conds
 from .region_calls import CONTROL, with_control
-from .region_prompts import KEY, LOST, MASKS, RegionalPrompt, RegionalPrompts, area_mask, timed_region
+from .region_places import area_mask
+from .region_prompts import KEY, LOST, MASKS, RegionalPrompt, RegionalPrompts, timed_region
 
-__all__ = ["KEY", "MASKS", "add_region", "area_mask", "regional_call", "regional_conds"]
+if TYPE_CHECKING:
+    from ..models.base import OwnModel
+
+__all__ = ["KEY", "MASKS", "add_region", "area_mask", "prompt_conds", "regional_call", "regional_conds"]
 
 CARRIED = {"attention_mask", "pooled_output"}  # by a text encoder, not by settings
 STOCK = {"mask", "mask_strength", "set_area_to_bounds", "area", "strength", "start_percent", "end_percent"}
 
 
 def add_region(
-    conditioning: list, region: list, mask: Tensor | None, summed: bool, areas_until: float = 0.0, **settings: float
+    conditioning: list,
+    region: list,
+    mask: Tensor | None,
+    summed: bool,
+    areas_until: float = 0.0,
+    stretch: Stretch | None = None,
+    **settings: float,
 ) -> list:
     """Return a CONDITIONING with a region added to each of its entries, after those that it has.
 
     Each entry of `region` becomes one; what stock nodes set on it (mask, area, strength, timestep range) counts too.
     `settings` are strength, global_weight, start_percent and end_percent; of several areas_until the last counts.
-    Raises ValueError for settings out of range,
-    a region that carries what a region cannot have, and regions of both maths in one conditioning.
+    `stretch` is when the region is heard in a sound or seen in a clip. Raises ValueError for settings out of range, a
+    region that carries what a region cannot have, and regions of both maths in one conditioning.
     """
-    new = tuple(_region(features, options, mask, summed, **settings) for features, options in region)
+    new = tuple(_region(features, options, mask, summed, stretch, **settings) for features, options in region)
     out = []
     for features, options in conditioning:
         conds = options.get("model_conds", {})
@@ -45,7 +57,9 @@ def add_region(
     return out
 
 
-def _region(features: Tensor, options: dict, mask, summed: bool, strength, global_weight, start_percent, end_percent):
+def _region(
+    features: Tensor, options: dict, mask, summed: bool, stretch, strength, global_weight, start_percent, end_percent
+):
     ours = {"control"} if options.get("control") is CONTROL else set()  # of a region that has regions itself
     other = sorted(set(options) - CARRIED - STOCK - ours)
     if other:
@@ -74,16 +88,38 @@ def _region(features: Tensor, options: dict, mask, summed: bool, strength, globa
         start,
         end,
         options.get("pooled_output"),
+        stretch,
     )
 
 
+def prompt_conds(model: "OwnModel", kwargs: dict, axes: int) -> dict:
+    """Return the conds of what one of our models is asked for: a text alone, or with regions of a latent's `axes`.
+
+    kwargs are those of its extra_conds. Raises ValueError without a text, and for texts of another width than it takes.
+    """
+    features, mask = model.text(kwargs)
+    prompts = kwargs.get("model_conds", {}).get(KEY)
+    if prompts is None:
+        return text_conds(features, mask)
+    for prompt in prompts.cond:
+        model.check_width(prompt.features)
+    if prompts.zeroed(features):
+        return text_conds(features, mask) | {KEY: comfy.conds.CONDConstant(None)}
+    if prompts.summed and axes != 2:
+        raise ValueError(
+            "maths: reference is that of a demo of pictures: set it to normalised on all Regional Prompt nodes"
+        )
+    return regional_conds(prompts, features, mask, kwargs["noise"], kwargs["device"], model.model_sampling, axes)
+
+
 def regional_conds(
-    prompts: RegionalPrompts, features: Tensor, mask: Tensor | None, latent: Tensor, device, sampling
+    prompts: RegionalPrompts, features: Tensor, mask: Tensor | None, latent: Tensor, device, sampling, axes: int = 2
 ) -> dict:
     """Return the conds of a global prompt with regions: one text sequence, its parts, and the regions' masks.
 
-    features (B, L, D) and mask (B, L) are the global prompt's; `sampling` is the model's. Two such conds only share a
-    batch when their parts are equal; with a cond without regions they never do.
+    features (B, L, D) and mask (B, L) are the global prompt's; `sampling` is the model's, `axes` are the latent's: 2 of
+    a picture, 3 of a clip, 1 of a sound. Two such conds only share a batch when their parts are equal; with a cond
+    without regions they never do.
     """
     batch = max(len(features), *(len(prompt.features) for prompt in prompts.cond))
     texts = [text_conds(features, mask), *(text_conds(prompt.features, prompt.text_mask) for prompt in prompts.cond)]
@@ -92,7 +128,7 @@ def regional_conds(
         parts = [comfy.utils.repeat_to_batch_size(text[key].cond.to(features.device), batch) for text in texts]
         return torch.cat(parts, dim=1)
 
-    places = [prompt.place(latent) for prompt in prompts.cond]
+    places = [prompt.place(latent, axes) for prompt in prompts.cond]
     rows = max(len(place) for place in places)
     masks = torch.stack([comfy.utils.repeat_to_batch_size(place, rows) for place in places], dim=1)
     timed = tuple(timed_region(prompt, sampling) for prompt in prompts.cond)
@@ -103,14 +139,16 @@ def regional_conds(
     return conds | {KEY: comfy.conds.CONDConstant(regions), MASKS: placed}
 
 
-def regional_call(
-    call: Call, regions: Regions, masks: Tensor, text: Tensor, text_mask: Tensor | None, t: Tensor, patch_size: int
-) -> Call:
-    """Return a call in which each region's tokens attend to its own text; the global prompt modulates the layers.
+def regional_call(call: Call, kwargs: dict, text: Tensor, text_mask: Tensor | None, t: Tensor, patch_size: int) -> Call:
+    """Return the call with the regions, if any, of ComfyUI's `kwargs`: each one's tokens attend to its own text.
 
-    Raises ValueError for regions that are still to be areas, which takes a call each.
+    The global prompt modulates the layers. Raises ValueError for regions that are still to be areas, which takes a call
+    each.
     """
+    regions: Regions | None = kwargs.get(KEY)
+    if regions is None:
+        return call
     if regions.areas != NEVER:
         raise ValueError(LOST)
-    cross = regions.cross(regions.weights(masks, t, patch_size), call.attend)
+    cross = regions.cross(regions.weights(kwargs[MASKS], t, patch_size), call.attend)
     return replace(call, cross=cross, pooled=regions.pooled(text, text_mask))

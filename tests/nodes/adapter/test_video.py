@@ -12,7 +12,6 @@ from lumina_next.nodes.adapter.lora import apply as lora
 from lumina_next.nodes.adapter.models import loading
 from lumina_next.nodes.adapter.models.video import empty_video
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
-from lumina_next.nodes.adapter.patches.regions import add_region
 from lumina_next.nodes.adapter.patches.scaled_rope import describe, scale_rope
 from lumina_next.tests.support.patch_models import prompt, spied
 from lumina_next.tests.support.untrained_video import CONFIG, untrained
@@ -211,11 +210,6 @@ def test_scaled_rope_says_what_it_does_with_longer_clips(patcher):
 def test_what_cannot_be_sampled_is_said(patcher):
     with pytest.raises(ValueError, match="the noise mask keeps every frame of the clip"):
         sample(patcher, clip(), mask=frame_mask(0, 1, 2, 3))
-    regional = add_region(
-        text(6), text(3), None, False, strength=1.0, global_weight=0.0, start_percent=0, end_percent=1
-    )
-    with pytest.raises(ValueError, match="remove it in front of a video model"):
-        sample(patcher, positive=regional)
     with pytest.raises(ValueError, match="has 4 channels, but this Next-DiT takes 3"):
         sample(patcher, torch.ones(1, 4, FRAMES, *SIZE))
 

@@ -252,7 +252,7 @@ def test_a_second_pass_at_another_size_fits_the_same_regions_to_its_latent():
 
 
 def test_other_models_refuse_them():
-    with pytest.raises(ValueError, match="Lumina-Next's text-to-image models and.*Z-Image.* is a LuminaT2I;"):
+    with pytest.raises(ValueError, match="Lumina-Next's models of pictures, clips.* and.*Z-Image.* is a LuminaT2I;"):
         sample(load_own(replace(T2I, text_dim=20), network=FlagDiT), positive=two_regions())
 
 
