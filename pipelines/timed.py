@@ -9,7 +9,6 @@ from torch import Tensor
 from ..nextdit import Call, RopeScaling
 from ..nextdit.captions import Part
 from ..nextdit.layers.attend import default_attend
-from ..nextdit.layers.tokens import known_mask
 from ..nextdit.models.audio import AudioDiT
 from ..nextdit.region_areas import paint_areas
 from ..nextdit.regions import Region, Regions
@@ -42,7 +41,7 @@ class TimedText:
         texts = []
         for row in rows:
             features, mask = encoder(row)
-            counts = torch.ones(features.shape[:2], dtype=torch.bool) if mask is None else known_mask(mask)
+            counts = torch.ones(features.shape[:2], dtype=torch.bool) if mask is None else mask.bool()
             texts.append((features.to(weight), counts.to(weight.device)))
         regions = tuple(Region(features.shape[1]) for features, _ in texts[1:])
         masks = torch.stack([stretch.share(frames) for stretch in stretches])[None]

@@ -1,8 +1,8 @@
 from comfy_api.latest import io
 
-from ..adapter.audio.in_order import encode_in_order
 from ..adapter.host.progress import tell
 from ..adapter.host.schema import ADVANCED, schema
+from ..adapter.patches.sounds_in_order import encode_in_order
 
 
 class SoundsInOrder(io.ComfyNode):

@@ -11,10 +11,10 @@ from lumina_next.nextdit.layers.attend import sdpa
 from lumina_next.nextdit.models.audio import AudioDiT
 from lumina_next.nextdit.regions import Region, Regions
 from lumina_next.nextdit.stretch import Stretch
-from lumina_next.nodes.adapter.audio.in_order import encode_in_order
 from lumina_next.nodes.adapter.models import loading
 from lumina_next.nodes.adapter.patches.region_places import area_mask
 from lumina_next.nodes.adapter.patches.regions import KEY, MASKS
+from lumina_next.nodes.adapter.patches.sounds_in_order import encode_in_order
 from lumina_next.nodes.conditioning.regional_prompt import RegionalPrompt
 from lumina_next.nodes.conditioning.timed_prompt import TimedPrompt
 from lumina_next.tests.support.patch_models import load_own, prompt, sample, spied

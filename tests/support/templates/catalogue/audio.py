@@ -43,7 +43,8 @@ than 4 seconds need **Scaled RoPE**: *Audio - Longer than trained*.
 throughout. The fields become one line, which the node shows; *caption* takes an English sentence instead, and the order
 is read from it: *a dog barks, then church bells ring*.
 
-The model also understands *a dog bark, then a church bell* as a plain prompt.
+**Encode Sounds in Order** gives each sound its part of the time, and only that. With CLIP Text Encode in its place the
+model often mixes up what comes when. For parts of other lengths chain **Timed Prompt**.
 
 {SOUNDS_DEMO}""",
         columns=(

@@ -1,7 +1,7 @@
 """A caption of several sounds as one conditioning, in which each part of the time has a prompt of its own."""
 
 from ....nextdit.captions import Part, in_parts, prompt_of, read
-from ..patches.regions import add_region
+from .regions import add_region
 
 SETTINGS = {"strength": 1.0, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
 
