@@ -23,7 +23,8 @@ class Region:
     """One region's text and how much it is heard.
 
     `tokens` is the length of its text; `strength` its weight against other regions, below 1 also against the global
-    prompt; `global_weight` the share of itself that it leaves to the global prompt; `span` says when it acts.
+    prompt; `global_weight` the share of itself that it leaves to the global prompt; `span` says when it acts. With
+    `modulates` it also modulates, in place of the global prompt, the frames of a clip that hear it.
     Raises ValueError for values out of range.
     """
 
@@ -31,6 +32,7 @@ class Region:
     strength: float = 1.0
     global_weight: float = 0.0
     span: Span = Span()
+    modulates: bool = False
 
     def __post_init__(self):
         if self.tokens < 1 or self.strength < 0.0 or not 0.0 <= self.global_weight <= 1.0:
@@ -72,8 +74,26 @@ class Regions:
 
     def pooled(self, text: Tensor, text_mask: Tensor | None) -> Tensor:
         """Return the mean feature (B, D) of the global prompt in text (B, L, D), which modulates all layers."""
-        span = self.spans()[0]
-        return masked_mean(text[:, span], None if text_mask is None else text_mask[:, span])
+        return self.means(text, text_mask)[0]
+
+    def means(self, text: Tensor, text_mask: Tensor | None) -> list[Tensor]:
+        """Return the mean feature (B, D) of the global prompt and of each region."""
+        masks = [None if text_mask is None else text_mask[:, span] for span in self.spans()]
+        return [masked_mean(text[:, span], mask) for span, mask in zip(self.spans(), masks, strict=True)]
+
+    def pooled_by_frame(self, text: Tensor, text_mask: Tensor | None, weights: Tensor, frames: int) -> Tensor:
+        """Return the mean feature that modulates each frame of B clips, (B·frames, D), for weights (B, 1 + R, N).
+
+        It is mixed of the texts by how much a frame's tokens hear them, the global prompt standing in for regions that
+        do not modulate.
+        """
+        heard = weights.unflatten(2, (frames, -1)).mean(3).to(text.dtype)  # (B, 1 + R, frames)
+        whole, *means = self.means(text, text_mask)
+        mixed = whole[:, None].expand(-1, frames, -1)
+        for i, (region, mean) in enumerate(zip(self.regions, means, strict=True), 1):
+            if region.modulates:
+                mixed = mixed + heard[:, i, :, None] * (mean - whole)[:, None]
+        return mixed.flatten(0, 1)
 
     def weights(self, masks: Tensor, t: Tensor, patch_size: int) -> Tensor:
         """Return how much each token hears the global prompt and each region, (B, 1 + R, N) float32.

@@ -47,13 +47,13 @@ class TimedPrompt(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "areas_until",
-                    default=0.0,
+                    default=0.3,
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Until this fraction of the sampling each part is made as a sound or clip of its own; "
-                    "after it, attention makes them one. 0.3 for sounds, so that each comes in its part; 0 for clips "
-                    "that stay one shot. The last node of a chain decides for all.",
+                    tooltip="Until this fraction of the sampling each part is made as a sound or clip of its own, "
+                    "which puts things in their time; after it, attention makes them one. 0: attention only. The last "
+                    "node of a chain decides for all.",
                 ),
                 io.Mask.Input(
                     "mask",

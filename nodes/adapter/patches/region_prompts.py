@@ -120,4 +120,4 @@ def full_size(model, x: Tensor) -> tuple[int, ...]:
 
 def timed_region(prompt: RegionalPrompt, sampling) -> Region:
     span = time_span(sampling, prompt.start_percent, prompt.end_percent)
-    return Region(prompt.features.shape[1], prompt.strength, prompt.global_weight, span)
+    return Region(prompt.features.shape[1], prompt.strength, prompt.global_weight, span, prompt.stretch is not None)

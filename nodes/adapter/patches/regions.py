@@ -142,13 +142,18 @@ def regional_conds(
 def regional_call(call: Call, kwargs: dict, text: Tensor, text_mask: Tensor | None, t: Tensor, patch_size: int) -> Call:
     """Return the call with the regions, if any, of ComfyUI's `kwargs`: each one's tokens attend to its own text.
 
-    The global prompt modulates the layers. Raises ValueError for regions that are still to be areas, which takes a call
-    each.
+    The global prompt modulates the layers, and each frame of a clip is modulated by the prompts of its time. Raises
+    ValueError for regions that are still to be areas, which takes a call each.
     """
     regions: Regions | None = kwargs.get(KEY)
     if regions is None:
         return call
     if regions.areas != NEVER:
         raise ValueError(LOST)
-    cross = regions.cross(regions.weights(kwargs[MASKS], t, patch_size), call.attend)
-    return replace(call, cross=cross, pooled=regions.pooled(text, text_mask))
+    masks: Tensor = kwargs[MASKS]
+    weights = regions.weights(masks, t, patch_size)
+    if masks.ndim == 5:
+        pooled = regions.pooled_by_frame(text, text_mask, weights, masks.shape[2])
+    else:
+        pooled = regions.pooled(text, text_mask)
+    return replace(call, cross=regions.cross(weights, call.attend), pooled=pooled)

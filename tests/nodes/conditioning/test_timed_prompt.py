@@ -83,7 +83,11 @@ def test_the_network_attends_part_by_part(kind):
     torch.testing.assert_close(places[0], torch.stack([2 * shares[0], shares[1]]))
     regions, network = Regions(6, (Region(3, 0.5), Region(5))), model.model.diffusion_model
     weights = regions.weights(kwargs[MASKS], t, network.patch_size)
-    own = Call(cross=regions.cross(weights, sdpa), pooled=context[:, :6].mean(1))
+    pooled = context[:, :6].mean(1)
+    if len(shape) == 5:  # each frame by the texts that it hears
+        means = torch.stack([context[:, span].mean(1) for span in regions.spans()], 1)[0]
+        pooled = weights[0].unflatten(1, (shape[2], -1)).mean(2).T @ means
+    own = Call(cross=regions.cross(weights, sdpa), pooled=pooled)
     with torch.no_grad():
         expected = network.velocity(x, t, context, mask, own)
         torch.testing.assert_close(-network(x, 1 - t, context, mask, **kwargs), expected, atol=1e-5, rtol=1e-4)
@@ -152,6 +156,22 @@ def test_regions_of_a_clip_have_places_and_times(clips):
     apart = timed(region, prompt(5, 3, CONFIG.text_dim), 0.5, 1.0, mask=1 - left, areas_until=1.0)
     _, seen = calls_of(clips, CLIP, apart, steps=1)
     assert [x.shape[2:] for x, *_ in seen] == [(3, 12, 8), (6, 12, 8), (3, 12, 8)]
+
+
+def test_a_place_of_a_clip_does_not_modulate_its_frames(clips):
+    """As in a picture, the global prompt does; only prompts of a time modulate."""
+    width, left = CONFIG.text_dim, torch.zeros(1, 24, 32)
+    left[..., :16] = 1.0
+    settings = {"strength": 1.0, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
+    region = RegionalPrompt.execute(prompt(6, 0, width), prompt(3, 2, width), "normalised", left, **settings).result[0]
+    _, seen = calls_of(clips, CLIP, region, steps=1)
+    ((x, t, context, mask, kwargs),) = seen
+    regions, network = Regions(6, (Region(3),)), clips.model.diffusion_model
+    weights = regions.weights(kwargs[MASKS], t, network.patch_size)
+    own = Call(cross=regions.cross(weights, sdpa), pooled=context[:, :6].mean(1))
+    with torch.no_grad():
+        expected = network.velocity(x, t, context, mask, own)
+        torch.testing.assert_close(-network(x, 1 - t, context, mask, **kwargs), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_a_mask_of_several_images_is_one_a_frame(clips):
