@@ -15,6 +15,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("prompt", nargs="?", default="", help="what moves and how, in any language that the text encoder knows")
+    add("--then", action="append", default=[], metavar="TEXT", help="what comes after it; as often as you like")
     add("--negative", default="", metavar="TEXT", help="what to steer away from")
     add("--image", type=Path, metavar="FILE", help="the first frame")
     add("--last-image", type=Path, metavar="FILE", help="the last frame; what is between is drawn")
@@ -73,6 +74,7 @@ def run(options: argparse.Namespace) -> None:
         sampling=Sampling(options.steps, schedule, parameters, options.method, options.cfg),
         rope=scaling(options.rope),
         window=options.window,
+        then=options.then,
     )
     dtype = None if options.dtype is None else getattr(torch, DTYPES[options.dtype])
     models = Models(options.model, options.text_encoder, options.vae, dtype=dtype, device=options.device, keep=False)

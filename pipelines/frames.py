@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..nextdit import RopeScaling
+from ..nextdit import Call, RopeScaling
 from ..nextdit.captions import Part
 from ..nextdit.models.audio import AudioDiT
 from ..samplers.solvers import OnStep, Velocity
@@ -97,18 +97,23 @@ def timed_velocity(
 
     A part that is still a sound of its own has its share of the scaling of RoPE.
     """
-    timed = TimedText.of(encoder, prompts, parts, frames, model.proj_in.weight)
+    weight = model.proj_in.weight
+    timed = TimedText.of(encoder, prompts, parts, (frames,), weight)
     away = plain_velocity(model, encoder, negatives, negatives, replace(sampling, cfg=1.0), rope)
 
-    def share(length: int) -> RopeScaling | None:
-        factor = rope.factor * length / frames if rope is not None and isinstance(rope.factor, float) else 1.0
-        return replace(rope, factor=factor) if rope is not None and factor > 1.0 else None
+    def run(x: Tensor, t: Tensor, text: Tensor, mask: Tensor, call: Call, _: slice) -> Tensor:
+        scaled = replace(call, rope=share_of(rope, x.shape[-1] / frames))
+        return model.velocity(x.to(weight.dtype), t, text, mask, scaled).to(x.dtype)
 
-    def velocity(x: Tensor, t: Tensor) -> Tensor:
-        wanted = timed.velocity(model, x, t.float().to(x.device).expand(len(x)), share)
-        return sampling.guide(wanted, away(x, t)) if sampling.guided else wanted
+    wanted = timed.velocity(run, model.config.patch_size)
+    return (lambda x, t: sampling.guide(wanted(x, t), away(x, t))) if sampling.guided else wanted
 
-    return velocity
+
+def share_of(rope: RopeScaling | None, part: float) -> RopeScaling | None:
+    """Return the scaling for a part of the frames that `rope` is for, None if they are as many as in training."""
+    if rope is None or not isinstance(rope.factor, float) or rope.factor * part <= 1.0:
+        return None
+    return replace(rope, factor=rope.factor * part)
 
 
 def from_given(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..demo import VIDEO_MODEL
-from ..nextdit import ContextDrop, RopeScaling, TextEncoder, VideoNextDiT
+from ..nextdit import Call, ContextDrop, RopeScaling, TextEncoder, VideoNextDiT
+from ..nextdit.captions import Part
 from ..nextdit.layers.rope_scaling import scale_factor
 from ..nextdit.train_size import train_frames
 from ..options import OptionError, option
@@ -20,6 +21,7 @@ from .models import Models, memory_in_words
 from .pictures import Picture, to_pixels, versions
 from .sampling import Progress, Sampling, counted, features, guided_velocity
 from .text_to_image import check_image, check_seeds, check_sizes, check_texts, loras_told, name_of, rope_text
+from .timed import Run, TimedText, even_parts
 
 DENOISE = 0.6
 """How much of a given clip changes where it is not said."""
@@ -28,6 +30,8 @@ DENOISE = 0.6
 @dataclass(frozen=True)
 class VideoRequest:
     """What is asked for: `frames` of a prompt, `width` × `height` pixels, by default as in training.
+
+    `then` are prompts that follow it, each with as much of the time.
 
     `image` is the first frame and `last_image` the last, and what is between them is drawn. `clip` is one to draw anew,
     `denoise` being how much of it may change. `rope` is how positions are stretched for more frames or pixels than in
@@ -49,9 +53,14 @@ class VideoRequest:
     sampling: Sampling = Sampling(10, "uniform", cfg=2.0)
     rope: RopeScaling = RopeScaling("auto")
     window: int | None = None
+    then: Sequence[str] = ()
 
     def __post_init__(self):
         check_texts(prompt=self.prompt, negative=self.negative)
+        if isinstance(self.then, str):
+            raise OptionError(f"{option('then')} must be a list of prompts, got one: put it in brackets")
+        for text in self.then:
+            check_texts(then=text)
         for image in (self.image, self.last_image, *(self.clip or ())):
             check_image(image)
         check_sizes(width=self.width, height=self.height)
@@ -110,6 +119,7 @@ def video(request: VideoRequest, models: Models | None = None, progress: Progres
     told = {
         "prompt": request.prompt,
         "negative": request.negative,
+        "then": list(request.then),
         **{name: None if image is None else name_of(image) for name, image in given.items()},
         "denoise": None if request.clip is None else request.denoise or DENOISE,
         "model": models.model.name,
@@ -190,6 +200,7 @@ def draw(request: VideoRequest, models: Models, size: tuple[int, int, int], prog
         given=given if given.any() else None,
         window=request.window,
         rope=scaling(request.rope, models, grid, frames),
+        parts=[even_parts([request.prompt, *request.then])] if request.then else None,
         on_step=counted(progress, sampling.steps),
     )[0].transpose(0, 1)
     pixels = models.to_pixels(x.float())[..., :height, :width]
@@ -212,15 +223,38 @@ def sample_clips(
     window: int | None = None,
     rope: RopeScaling | None = None,
     drop: ContextDrop | None = None,
+    parts: Sequence[Sequence[Part]] | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Follow the flow from x (B, C, F, H, W), noise or what stands at t = `begin`, to clips of B prompts.
 
-    Frames that are `given` (F,) are clean in x, and stay as they are.
+    Frames that are `given` (F,) are clean in x, and stay as they are. `parts` of each prompt, at the same times, are
+    seen in their part of the time only, for which context is not dropped.
     """
     weight = model.x_embedder.weight
-    text, mask = features(encoder, prompts, negatives or [""] * len(prompts), sampling)
+    negatives = negatives or [""] * len(prompts)
     options: dict[str, Any] = {"given": given, "window": window, "rope": rope, "drop": drop}
+    of_text = replace(sampling, cfg=1.0) if parts else sampling
+    text, mask = features(encoder, negatives if parts else prompts, negatives, of_text)
     mask = mask if mask is None else mask.to(weight.device)
-    velocity = guided_velocity(model, text.to(weight), mask, sampling, **options)
+    velocity = guided_velocity(model, text.to(weight), mask, of_text, **options)
+    if parts:
+        away, run = velocity, of_frames(model, given, window, rope)
+        timed = TimedText.of(encoder, prompts, parts, x.shape[2:], weight)
+        wanted = timed.velocity(run, model.config.patch_size)
+        velocity = (lambda x, t: sampling.guide(wanted(x, t), away(x, t))) if sampling.guided else wanted
     return sampling.follow(velocity, x.to(weight.device), begin, on_step)
+
+
+def of_frames(model: VideoNextDiT, given: Tensor | None, window: int | None, rope: RopeScaling | None) -> Run:
+    """Return what calls a network for some of the frames that the arguments are for."""
+    dtype = model.x_embedder.weight.dtype
+
+    def run(x: Tensor, t: Tensor, text: Tensor, mask: Tensor, call: Call, frames: slice) -> Tensor:
+        count, known = frames.stop - frames.start, None if given is None else given[frames]
+        scaled = rope and replace(rope, frames=max(1.0, count / (rope.train_frames or count)))
+        return model.velocity(x.to(dtype), t, text, mask, replace(call, rope=scaled), given=known, window=window).to(
+            x.dtype
+        )
+
+    return run

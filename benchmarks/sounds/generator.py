@@ -57,12 +57,13 @@ class Generator:
         return torch.from_numpy(from_bytes(np.load(file)))
 
     def fresh(self, prompts: Sequence[str], frames: int, seed: int, sampling: Sampling, **options: Any) -> Tensor:
-        parts = []
-        for i in range(0, len(prompts), self.options.batch):
-            part = prompts[i : i + self.options.batch]
-            seeds = range(1000 * seed + i, 1000 * seed + i + len(part))
-            parts.append(sample_frames(self.model, self.encoder, part, seeds, frames, sampling, **options).cpu())
-        return torch.cat(parts).float()
+        made, parts, batch = [], options.pop("parts", None), self.options.batch
+        for i in range(0, len(prompts), batch):
+            some = prompts[i : i + batch]
+            seeds = range(1000 * seed + i, 1000 * seed + i + len(some))
+            heard = {"parts": parts and parts[i : i + batch], **options}
+            made.append(sample_frames(self.model, self.encoder, some, seeds, frames, sampling, **heard).cpu())
+        return torch.cat(made).float()
 
     def sample(self, prompts: Sequence[str], frames: int = 0, seed: int = 0, **options: Any) -> np.ndarray:
         """Return sound (B, samples) of prompts, as `spectra` and the vocoder make it."""

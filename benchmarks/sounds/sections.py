@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...nextdit.captions import in_parts
 from ...training.data.sounds import captions
 from ...training.data.sounds.prepare import MEL
 from ...training.data.sounds.rendering import SAMPLE_RATE, TRAINING_FONTS
@@ -24,6 +25,7 @@ from .measures import frechet, main_axes
 
 Row = dict[str, Any]
 PLAIN = "extrapolation"
+IN_PARTS = "structured, in parts"
 SILENCE = 10 ** (-50 / 20)
 """Half of a clip is silent if its root mean square is below that of full scale."""
 
@@ -142,14 +144,19 @@ def order(bench: Bench) -> list[Row]:
         "a, then b": (known, [f"{a}, then {b}" for a, b in named]),
         "b after a": (known, [f"{b} after {a}" for a, b in named]),
         "structured": (known, [captions.structured(pair) for pair in known]),
+        IN_PARTS: (known, [captions.structured(pair) for pair in known]),
         "a, then b: held-out pairs": (held, [f"{a}, then {b}" for a, b in never]),
+        f"{IN_PARTS}: held-out pairs": (held, [captions.structured(pair) for pair in held]),
     }
     rows = []
     for name, (pairs, prompts) in cases.items():
         if prompts is None:
             sound = vocoded(np.stack([bench.true.clip(pair, bench.seconds, n) for n, pair in enumerate(pairs)]))
         else:
-            sound = bench.sample(prompts, seed=5)
+            more: dict[str, Any] = {}
+            if name.startswith(IN_PARTS):
+                more["parts"] = [in_parts(prompt) for prompt in prompts]
+            sound = bench.sample(prompts, seed=5, **more)
         first, second = heard_halves(bench, sound)
         a, b = torch.tensor(pairs).T
         rows.append({"prompts": name, "first, %": rate(first == a), "second, %": rate(second == b)})

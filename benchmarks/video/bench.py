@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...nextdit import ClassifierNextDiT, RopeScaling, TextEncoder, VideoNextDiT
+from ...nextdit.captions import Part
 from ...pipelines.sampling import Sampling
 from ...pipelines.video import VideoRequest, clip_scaling, sample_clips
 from ...training.data.motion.batches import FRAMES, PIXELS, render, sprites
@@ -92,9 +93,13 @@ class Bench:
         method: str = AUTO,
         first: Tensor | None = None,
         sampling: Sampling | None = None,
+        parts: Sequence[Sequence[Part]] | None = None,
         **options: Any,
     ) -> Tensor:
-        """Return clips (N, 3, F, size, size) of prompts; `first` (N, 3, size, size) are given first frames."""
+        """Return clips (N, 3, F, size, size) of prompts; `first` (N, 3, size, size) are given first frames.
+
+        `parts` are of each prompt, as `sample_clips` takes them.
+        """
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn((len(prompts), 3, frames, size, size), generator=generator)
         given = None
@@ -109,6 +114,7 @@ class Bench:
                 sampling or self.sampling,
                 given=given,
                 rope=self.rope(method, frames, size),
+                parts=parts and parts[i : i + self.batch],
                 **options,
             )
             for i in range(0, len(prompts), self.batch)

@@ -32,6 +32,7 @@ from ..shared.truth import Truth
 from .bench import Bench, Row
 from .picture import write_clips
 from .sections import DEFAULT, by_motion, cost, four_times, languages, larger, overall, speed, steps, twice
+from .timed import timed
 
 SECTIONS: dict[str, tuple[str, Callable[[Bench], list[Row]]]] = {
     "overall": ("Motion and object", overall),
@@ -41,6 +42,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], list[Row]]]] = {
     "twice": ("Sixteen frames", twice),
     "four_times": ("Thirty-two frames", four_times),
     "larger": ("Twice the size", larger),
+    "timed": ("One motion after another", timed),
     "cost": ("Cost of a step", cost),
     "speed": ("A whole clip", speed),
 }

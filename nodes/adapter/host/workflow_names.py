@@ -32,6 +32,7 @@ TITLES = {
     "label_to_points": "Points - From a label",
     "larger_than_training": "Larger - Twice the size in one pass",
     "longer_sound": "Audio - Longer than trained",
+    "one_after_another": "Video - One prompt after another",
     "longer_video": "Video - Longer than trained",
     "multilingual": "Text to image - Many languages",
     "official_2k": "Official - 2K in one pass",

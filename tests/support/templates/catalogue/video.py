@@ -123,4 +123,34 @@ Windows (Manual)** with *dim* 2 looks at a part of them at a time.
             picture("12"),
         ),
     ),
+    Template(
+        api="one_after_another",
+        title="Video - One prompt after another",
+        note=f"""A prompt for each half of the time, in one clip: **Timed Prompt** says when it applies, from 0, the
+beginning, to 1, the end. The first node of the chain takes the global prompt too, which applies where no other does.
+
+For three parts chain a third; *fade* lets one pass into the next. With one prompt for both, *rocket growing, then
+shrinking*, the model does neither.
+
+{VIDEO_DEMO}""",
+        columns=(
+            note(
+                Box(
+                    "Model and prompts",
+                    "1-6 9",
+                    {
+                        "first prompt": "4.text",
+                        "second prompt": "5.text",
+                        "frames": "9.frames",
+                        "width": "9.width",
+                        "height": "9.height",
+                    },
+                ),
+                width=340,
+            ),
+            column("7", "8", width=300),
+            column(Box("The clip", "10-14", {**together(11), "fps": "14.fps"}), width=280),
+            picture("15"),
+        ),
+    ),
 )
