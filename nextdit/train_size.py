@@ -42,8 +42,10 @@ NATIVE = {
     "flux_1": Published("FLUX.1", 1408, True, "its announcement, bfl.ai: any aspect ratio up to 2 megapixels"),
     "flux_2": Published("FLUX.2", 2048, True, "help.bfl.ai, aspect ratios: any, up to 4 megapixels"),
     "chroma": Published("Chroma", 1024, True, "the size in ComfyUI's own workflow"),
-    # 2.1, native up to 2048 × 2048, has the same weights by name and shape: ask for 2048
     "qwen_image": Published("Qwen-Image", 1328, True, "README of Qwen-Image: 1328 × 1328, 1664 × 928 and others"),
+    "qwen_image_21": Published(
+        "Qwen-Image-2.1", 2048, True, "docs.comfy.org: up to 2048 × 2048; 2752 × 1536 and others"
+    ),
     "mage_flow": Published("Mage-Flow", 2048, False, "docs.comfy.org, Mage-Flow: sides of 512 to 2048 pixels"),
     "lens": Published("Lens", 1440, True, "README of microsoft/Lens: 1:2 to 2:1 and up to 1440 × 1440"),
     "krea_2": Published("Krea 2", 2048, True, "where its Turbo model is offered: 1K and 2K, 9:16 to 21:9"),

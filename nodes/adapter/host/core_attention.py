@@ -207,9 +207,7 @@ class LayerNumbers:
         return number
 
 
-def _override(
-    edit: Edit, place: Place, request: EditRequest, previous: Callable, layers: LayerNumbers
-) -> Callable:
+def _override(edit: Edit, place: Place, request: EditRequest, previous: Callable, layers: LayerNumbers) -> Callable:
     def override(func, q, k, v, heads, mask=None, **kwargs):
         request.attended = True
         number, axis = layers.number(kwargs["transformer_options"]), token_axis(kwargs)

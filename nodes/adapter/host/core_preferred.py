@@ -1,4 +1,4 @@
-"""The attention that a checkpoint prefers for a layer, such as one of 8 bits, which core takes where no override stands.
+"""The attention that a checkpoint prefers for a layer, such as one of 8 bits: core takes it where no override stands.
 
 Newer core has a `comfy_attention` in each module that attends, whose `function` is that attention or None.
 """
