@@ -11,14 +11,16 @@ from .layers.rope_scaling import scale_factor
 
 METADATA_KEY, FRAMES_KEY = "train_tokens", "train_frames"
 LEAST = 7  # RoPE scaling compares the training size with 2π
+ROUNDED = 1.03  # the area of 2400 × 1792, which Qwen-Image-2.1's makers name beside 2048 × 2048, is 1.025 times that
 
 
 @dataclass(frozen=True)
 class Published:
     """What the makers of a family of models say of its sizes: the largest square in pixels, and where they say it.
 
-    With `any_aspect` every image of that area or less is native, however long; else no side may be longer than the
-    square's. Smaller images are native too: positions of theirs are among those of larger ones.
+    With `any_aspect` every image of that area or less is native, however long, and a little more, since makers round
+    the sides of theirs; else no side may be longer than the square's. Smaller images are native too: positions of
+    theirs are among those of larger ones.
     """
 
     name: str
@@ -73,7 +75,7 @@ class NativeSize:
 
         One number by area, or one an axis, as `scale_factor` has them.
         """
-        if self.any_aspect and math.prod(grid) <= self.tokens**2:
+        if self.any_aspect and math.prod(grid) <= ROUNDED * self.tokens**2:
             return None
         factor = scale_factor(grid, self.tokens, per_axis)
         return None if factor in (1.0, (1.0, 1.0)) else factor
