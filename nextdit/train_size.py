@@ -11,14 +11,16 @@ from .layers.rope_scaling import scale_factor
 
 METADATA_KEY, FRAMES_KEY = "train_tokens", "train_frames"
 LEAST = 7  # RoPE scaling compares the training size with 2π
+ROUNDED = 1.03  # the area of 2400 × 1792, which Qwen-Image-2.1's makers name beside 2048 × 2048, is 1.025 times that
 
 
 @dataclass(frozen=True)
 class Published:
     """What the makers of a family of models say of its sizes: the largest square in pixels, and where they say it.
 
-    With `any_aspect` every image of that area or less is native, however long; else no side may be longer than the
-    square's. Smaller images are native too: positions of theirs are among those of larger ones.
+    With `any_aspect` every image of that area or less is native, however long, and a little more, since makers round
+    the sides of theirs; else no side may be longer than the square's. Smaller images are native too: positions of
+    theirs are among those of larger ones.
     """
 
     name: str
@@ -42,8 +44,10 @@ NATIVE = {
     "flux_1": Published("FLUX.1", 1408, True, "its announcement, bfl.ai: any aspect ratio up to 2 megapixels"),
     "flux_2": Published("FLUX.2", 2048, True, "help.bfl.ai, aspect ratios: any, up to 4 megapixels"),
     "chroma": Published("Chroma", 1024, True, "the size in ComfyUI's own workflow"),
-    # 2.1, native up to 2048 × 2048, has the same weights by name and shape: ask for 2048
     "qwen_image": Published("Qwen-Image", 1328, True, "README of Qwen-Image: 1328 × 1328, 1664 × 928 and others"),
+    "qwen_image_21": Published(
+        "Qwen-Image-2.1", 2048, True, "docs.comfy.org: up to 2048 × 2048; 2752 × 1536 and others"
+    ),
     "mage_flow": Published("Mage-Flow", 2048, False, "docs.comfy.org, Mage-Flow: sides of 512 to 2048 pixels"),
     "lens": Published("Lens", 1440, True, "README of microsoft/Lens: 1:2 to 2:1 and up to 1440 × 1440"),
     "krea_2": Published("Krea 2", 2048, True, "where its Turbo model is offered: 1K and 2K, 9:16 to 21:9"),
@@ -71,7 +75,7 @@ class NativeSize:
 
         One number by area, or one an axis, as `scale_factor` has them.
         """
-        if self.any_aspect and math.prod(grid) <= self.tokens**2:
+        if self.any_aspect and math.prod(grid) <= ROUNDED * self.tokens**2:
             return None
         factor = scale_factor(grid, self.tokens, per_axis)
         return None if factor in (1.0, (1.0, 1.0)) else factor

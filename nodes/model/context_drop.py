@@ -17,8 +17,8 @@ class DropContext(io.ComfyNode):
             category="Lumina-Next/model patches",
             description="Faster sampling of large images: self-attention looks at averaged image keys and values while "
             "there is more noise than image. For Lumina-Next, and ComfyUI's own Lumina-Image-2.0, NewBie, Z-Image, "
-            "Ming-Image, Qwen-Image, Mage-Flow, Krea 2, FLUX.1, FLUX.2, Chroma, Lens, HunyuanImage-2.1, HunyuanVideo, "
-            "Wan and Kandinsky 5. Text and reference images are never averaged.",
+            "Ming-Image, Qwen-Image, Qwen-Image-2.1, Mage-Flow, Krea 2, FLUX.1, FLUX.2, Chroma, Lens, "
+            "HunyuanImage-2.1, HunyuanVideo, Wan and Kandinsky 5. Text and reference images are never averaged.",
             search_aliases=(
                 "token merge, token merging, ToMe, tomesd, hypertile, faster, faster sampling, speed up, "
                 "acceleration, sparse attention, attention pooling, kv downsampling, 加速, 提速, 令牌合并, "

@@ -27,9 +27,9 @@ class ScaledRope(io.ComfyNode):
             category="Lumina-Next/model patches",
             description="Images larger than a model was trained on: scales its position embedding (RoPE) by the size "
             "of the latent being sampled. For Lumina-Next, and ComfyUI's own Lumina-Image-2.0, NewBie, Z-Image, "
-            "Ming-Image, Qwen-Image, Mage-Flow, Krea 2, FLUX.1, FLUX.2, Chroma, Lens, HunyuanImage-2.1, HunyuanVideo, "
-            "OmniGen2, Boogu-Image, HiDream-I1, ERNIE-Image, Wan and Kandinsky 5. Within the sizes that a model is "
-            "native to it changes nothing, and says so.",
+            "Ming-Image, Qwen-Image, Qwen-Image-2.1, Mage-Flow, Krea 2, FLUX.1, FLUX.2, Chroma, Lens, "
+            "HunyuanImage-2.1, HunyuanVideo, OmniGen2, Boogu-Image, HiDream-I1, ERNIE-Image, Wan and Kandinsky 5. "
+            "Within the sizes that a model is native to it changes nothing, and says so.",
             search_aliases=(
                 "DyPE, NTK, YaRN, RoPE, high resolution, high res, hires, higher resolution, larger images, "
                 "upscale, 2K, 4K, extrapolation, interpolation, position interpolation, position embedding, "
@@ -60,7 +60,7 @@ class ScaledRope(io.ComfyNode):
                     step=8,
                     tooltip="Side in pixels of the largest square the model was trained on. 0 takes it from the model: "
                     "the node's help has the sizes. For Z-Image-Turbo, whose makers show it up to 1536, set 1536 to "
-                    "scale from there on; for Qwen-Image 2.1 set 2048, for Boogu-Image's Turbo 1024.",
+                    "scale from there on; for Boogu-Image's Turbo set 1024.",
                 ),
                 io.Latent.Input(
                     "latent",

@@ -20,7 +20,7 @@ def test_what_is_asked_for_comes_before_the_file_and_the_file_before_the_family(
 def test_the_sizes_that_makers_name():
     sides = {"lumina_next": 1024, "lumina_image_2": 1024, "z_image": 2048, "ming_image": 2048, "qwen_image": 1328}
     sides |= {"flux_1": 1408, "flux_2": 2048, "chroma": 1024, "krea_2": 2048, "omnigen_2": 1024, "hidream_i1": 1024}
-    sides |= {"ernie_image": 1024, "wan": 960, "kandinsky_image": 1024}
+    sides |= {"ernie_image": 1024, "wan": 960, "kandinsky_image": 1024, "qwen_image_21": 2048}
     sides |= {"mage_flow": 2048, "lens": 1440, "hunyuan_image": 2048, "hunyuan_video": 960, "boogu_image": 2048}
     sides |= {"lumina_t2i": 1024, "imagenet": 256, "flag_dit": 256}
     assert {key: family.pixels for key, family in NATIVE.items()} == sides
@@ -49,6 +49,27 @@ def test_z_image_is_at_home_in_every_aspect_up_to_its_area(side):
     native = native_size("z_image", 16)
     grid = tuple(math.ceil(n / 16) for n in side)
     assert native.factor(grid) is None and native.factor(grid, per_axis=True) is None
+
+
+@pytest.mark.parametrize(
+    "family,sizes",
+    [
+        ("qwen_image_21", [(2048, 2048), (2400, 1792), (2528, 1696), (2752, 1536)]),
+        ("qwen_image", [(1328, 1328), (1664, 928), (1472, 1104), (1584, 1056)]),
+        ("ernie_image", [(1024, 1024), (1376, 768)]),
+        ("hidream_i1", [(1024, 1024), (1360, 768)]),
+        ("hunyuan_image", [(2048, 2048), (2560, 1536)]),
+        ("kandinsky_image", [(1024, 1024), (1408, 640)]),
+        ("wan", [(1280, 720)]),
+    ],
+)
+def test_sizes_that_makers_name_are_native_though_their_sides_are_rounded_up(family, sizes):
+    native = native_size(family, 16)
+    for width, height in sizes:
+        for grid in ((height // 16, width // 16), (width // 16, height // 16)):
+            assert native.factor(grid) is None and native.factor(grid, per_axis=True) is None
+    more = native.tokens + 2
+    assert native.factor((more, more)) == more / native.tokens
 
 
 def test_past_the_native_size_factors_count_from_its_end():

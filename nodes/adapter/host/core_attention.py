@@ -7,7 +7,7 @@ channels together.
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....nextdit.context_drop import average_windows
-from .core_families import CoreFamily
+from .core_family import CoreFamily
+from .core_preferred import Preferences
 from .core_sequence import ImageTokens, NextDiTSequence, check_length
 
 OVERRIDE = "optimized_attention_override"
@@ -34,7 +35,7 @@ class EditRequest:
     """
 
     def __init__(self, value):
-        self.value, self.sent, self.attended, self.done = value, False, False, False
+        self.value, self.sent, self.attended, self.numbered, self.done = value, False, False, False, False
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Place:
     def start(self, q: Tensor) -> int:
         """Return where it begins in q (B, H, L, D). Raises RuntimeError if there is more than is known of."""
         return check_length(self.tokens, self.before, q.shape[2], self.what)
+
+    def start_in_keys(self, q: Tensor, k: Tensor) -> int:
+        """Return where it begins in k (B, H, S, D), which has what precedes q too where parts attend on their own."""
+        return self.start(q) + (k.shape[2] - q.shape[2] if self.tokens.by_part else 0)
+
+    def attends(self, queries: int, keys: int) -> bool:
+        """Tell whether it is among so many queries of a layer; what precedes it has keys of that and no more."""
+        return not self.tokens.by_part or (queries == self.tokens.count and keys > self.before)
 
 
 @cache
@@ -108,6 +117,11 @@ def _why_not(request: EditRequest, executor, args: tuple, kwargs: dict) -> str:
             "torch.compile cannot trace the attention backend in use and keeps old code; start ComfyUI with "
             "--use-pytorch-cross-attention, or remove the compile node"
         )
+    if request.numbered:
+        return (
+            "no layer attends with as many queries as the picture has tokens; another node splits or replaces that "
+            "attention, remove it, or update this pack where ComfyUI is the latest"
+        )
     if request.attended:
         return (
             "its layers do not say which one attends in this release of ComfyUI; update ComfyUI, or this pack where "
@@ -130,7 +144,8 @@ def editing(key: str, what: str, make_edit: Callable[[Place, Any], Edit], networ
     """
 
     def make_override(place: Place, request: EditRequest, previous: Callable) -> Callable:
-        return _override(make_edit(place, request.value), request, previous, LayerNumbers(network, family))
+        edit, layers = make_edit(place, request.value), LayerNumbers(network, family)
+        return _override(edit, place, request, previous, layers)
 
     return overriding(key, what, make_override, network, family)
 
@@ -141,7 +156,7 @@ MakeOverride = Callable[[Place, EditRequest, Callable], Callable]
 
 def overriding(key: str, what: str, make_override: MakeOverride, network: nn.Module, family: CoreFamily):
     """Return a DIFFUSION_MODEL wrapper that overrides attention in calls with a request."""
-    names = _names_by_place(network)
+    names, preferences = _names_by_place(network), Preferences(network, family)
 
     def wrapper(executor, x, *args, **kwargs):
         request = kwargs.pop(key, None)
@@ -153,7 +168,7 @@ def overriding(key: str, what: str, make_override: MakeOverride, network: nn.Mod
         before = family.sequence.before(network, conds.get("context"), conds)
         place = Place(family.sequence.image(x, network, conds), before, what)
         options = dict(conds["transformer_options"])
-        previous = options.get(OVERRIDE) or default_attention(network, family, conds)
+        previous = options.get(OVERRIDE) or preferences.override(network, conds)
         options[OVERRIDE] = make_override(place, request, previous)
         # a wrapper further in may skip the network (EasyCache)
         request.sent = executor.idx + 1 == len(executor.wrappers)
@@ -192,11 +207,12 @@ class LayerNumbers:
         return number
 
 
-def _override(edit: Edit, request: EditRequest, previous: Callable, layers: LayerNumbers) -> Callable:
+def _override(edit: Edit, place: Place, request: EditRequest, previous: Callable, layers: LayerNumbers) -> Callable:
     def override(func, q, k, v, heads, mask=None, **kwargs):
         request.attended = True
-        number = layers.number(kwargs["transformer_options"])
-        if number is None:
+        number, axis = layers.number(kwargs["transformer_options"]), token_axis(kwargs)
+        request.numbered |= number is not None
+        if number is None or not place.attends(q.shape[axis], k.shape[axis]):
             return previous(func, q, k, v, heads, mask=mask, **kwargs)
         request.done = True
         if kwargs.get("skip_reshape"):
@@ -210,44 +226,9 @@ def _override(edit: Edit, request: EditRequest, previous: Callable, layers: Laye
     return override
 
 
-def default_attention(network: nn.Module, family: CoreFamily, conds: dict) -> Callable:
-    """Return the override that computes as core does without one."""
-    if isinstance(family.sequence, NextDiTSequence):
-        return Preferred(network, bool(conds.get("ref_latents")))
-    return lambda func, *args, **kwargs: func(*args, **kwargs)
-
-
-class Preferred:
-    """The override that computes as core does without one: by the attention that a checkpoint prefers for a layer.
-
-    Core asks for that (`comfy_attention.function` of a layer's attention) only where no override stands. Refiner layers
-    do not say who they are, but run in this order.
-    """
-
-    def __init__(self, network: nn.Module, references: bool):
-        refiners = [*network.context_refiner, *((references and getattr(network, "siglip_refiner", None)) or ())]
-        self.refiners: Iterator = iter([_preferred(layer) for layer in [*refiners, *network.noise_refiner]])
-        self.layers = [_preferred(layer) for layer in network.layers]
-
-    def __call__(self, func, *args, **kwargs):
-        return (self.of(kwargs["transformer_options"]) or func)(*args, **kwargs)
-
-    def of(self, options: dict) -> Callable | None:
-        """Return what the layer that attends now prefers; asked once a layer, in the layers' order."""
-        main = options.get("block_type") == "double"
-        return self.layers[options["block_index"]] if main else next(self.refiners, None)
-
-
-def for_one_layer(previous: Callable, options: dict) -> Callable:
-    """Return an override that a layer may call several times, of one that it may call once."""
-    if not isinstance(previous, Preferred):
-        return previous
-    preferred = previous.of(options)
-    return lambda func, *args, **kwargs: (preferred or func)(*args, **kwargs)
-
-
-def _preferred(layer: nn.Module) -> Callable | None:
-    return getattr(getattr(getattr(layer, "attention", None), "comfy_attention", None), "function", None)
+def token_axis(options: dict) -> int:
+    """Return on which dimension tokens are in q, k and v of an attention function called with such options."""
+    return 2 if options.get("skip_reshape") else 1  # (B, H, L, D) or (B, L, H·D)
 
 
 def pool_image(x: Tensor, start: int, grid: tuple[int, int], window: int, frames: int = 1) -> Tensor:

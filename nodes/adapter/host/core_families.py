@@ -4,72 +4,18 @@ Nothing is taken from a network that is not in this table: one whose sequence is
 tokens without an error. Widths and base of the axes are read from the embedder. Sizes are in nextdit/train_size.py.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
 
-from .core_sequence import Joint, NextDiTSequence, Sequence, Video, said_patch
-from .core_tables import HEADS_LAST, PAIRS, SPLIT_HALVES, Table
+from .core_family import CoreFamily
+from .core_sequence import Causal, Conds, Joint, NextDiTSequence, Video, said_patch
+from .core_tables import HEADS_LAST, SPLIT_HALVES
 
 TEXT_ROWS_COLUMNS = ("text", "rows", "columns")
 TIME_ROWS_COLUMNS = ("time", "rows", "columns")
 MODULES = "comfy.ldm."
-
-
-@dataclass(frozen=True)
-class CoreFamily:
-    """One family.
-
-    `networks` are the classes' full names, with `subclasses` theirs too; `embedder` is where the position embedding is,
-    `axes` what its axes count, `native` the key of NATIVE for a unet_config. `stacks` are the layers that attend over
-    the sequence, in order: what they say as block_type, and the network's attribute. `closed` says why attention cannot
-    be reached, where it cannot; `text_apart` that layers attend to the text by a second attention, and `one_text` why
-    there can be one text alone. `text_calls` are which of the calls without block_type are among the text's tokens,
-    `other` tells a network of these classes with another sequence.
-    """
-
-    name: str
-    networks: tuple[str, ...]
-    embedder: str
-    axes: tuple[str, ...]
-    sequence: Sequence
-    native: Callable[[Mapping[str, Any]], str | None]
-    stacks: tuple[tuple[str, str], ...] = ()
-    table: Table = PAIRS
-    closed: str = ""
-    text_apart: bool = False
-    one_text: str = ""
-    subclasses: bool = False
-    text_calls: Callable[[nn.Module], range] = lambda network: range(0)
-    other: Callable[[Any], bool] = lambda network: False
-
-    def fits(self, network: nn.Module) -> bool:
-        """Tell whether a network is of this family."""
-        classes = type(network).__mro__ if self.subclasses else (type(network),)
-        if not any(f"{cls.__module__}.{cls.__qualname__}" in self.networks for cls in classes):
-            return False
-        axes = getattr(getattr(network, "params", None), "axes_dim", self.axes)
-        return len(axes) == len(self.axes) and not self.other(network)
-
-    @property
-    def regions_closed(self) -> str:
-        """Why its texts cannot be heard region by region, "" where they can."""
-        apart = "it attends to the text apart from the picture" if self.text_apart else ""
-        return self.closed or apart or self.one_text
-
-    def layers(self, network: nn.Module) -> int:
-        """Return how many layers attend over the sequence."""
-        return sum(len(getattr(network, stack)) for _, stack in self.stacks)
-
-    def first_layers(self, network: nn.Module) -> dict[str, int]:
-        """Return what number the first layer of each stack has, by what its layers say as block_type."""
-        first, numbers = 0, {}
-        for said, stack in self.stacks:
-            numbers[said] = first
-            first += len(getattr(network, stack))
-        return numbers
 
 
 def _next_dit(config: Mapping[str, Any]) -> str | None:
@@ -83,6 +29,15 @@ def _next_dit(config: Mapping[str, Any]) -> str | None:
 
 def _refiner(network: Any) -> range:
     return range(len(network.context_refiner))
+
+
+def _refiners(conds: Conds) -> tuple[str, ...]:
+    features = ("siglip_refiner",) if conds.get("ref_latents") else ()
+    return ("context_refiner", *features, "noise_refiner")
+
+
+def _flux(config: Mapping[str, Any]) -> str | None:
+    return {"flux": "flux_1", "flux2": "flux_2"}.get(config.get("image_model", ""))
 
 
 def _text_fusion(network: Any) -> range:
@@ -126,6 +81,7 @@ FAMILIES = (
         (("double", "layers"),),
         subclasses=True,  # Z-Image in pixel space
         text_calls=_refiner,
+        unnamed=_refiners,
     ),
     CoreFamily(
         "FLUX.1",
@@ -133,7 +89,7 @@ FAMILIES = (
         "pe_embedder",
         TEXT_ROWS_COLUMNS,
         Joint(references="ref_latents"),
-        lambda config: "flux_1",
+        _flux,
         FLUX_STACKS,
         other=_counts_text_in_rows,
     ),
@@ -143,7 +99,7 @@ FAMILIES = (
         "pe_embedder",
         ("references", "rows", "columns", "text"),
         Joint(references="ref_latents"),
-        lambda config: "flux_2",
+        _flux,
         FLUX_STACKS,
         other=_counts_text_in_rows,
     ),
@@ -164,6 +120,15 @@ FAMILIES = (
         Joint(references="ref_latents"),
         lambda config: "qwen_image",
         (("double", "transformer_blocks"),),
+    ),
+    CoreFamily(
+        "Qwen-Image-2.1",
+        _names("qwen_image21.model.QwenImage21Transformer2DModel"),
+        "pe_embedder",
+        TEXT_ROWS_COLUMNS,
+        Causal(),
+        lambda config: "qwen_image_21",
+        (("single", "transformer_blocks"),),
     ),
     CoreFamily(
         "Mage-Flow",

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .core_attention import EditRequest, LayerNumbers, Place, for_one_layer, overriding
-from .core_families import CoreFamily, family_of
+from .core_attention import EditRequest, LayerNumbers, Place, overriding, token_axis
+from .core_families import family_of
+from .core_family import CoreFamily
+from .core_preferred import for_one_layer
 from .core_sequence import check_length
+from .lasting import lasting
 
 REGIONS = "Regional Prompt"
 
@@ -29,6 +32,17 @@ class Group:
     rows: Tensor
     keys: Tensor
     share: Tensor | None = None
+
+    def after(self, first: int) -> "Group | None":
+        """Return the queries from number `first` on, counted from there; None if there are none."""
+        kept = (self.rows >= first).nonzero().flatten()
+        share = self.share if self.share is None else self.share.index_select(1, kept)
+        return Group(self.rows[kept] - first, self.keys, share) if len(kept) else None
+
+    def to(self, device: torch.device) -> "Group":
+        """Return it on a device, without shares where all are whole."""
+        share = None if self.share is None or bool((self.share == 1.0).all()) else self.share.to(device)
+        return Group(self.rows.to(device), self.keys.to(device), share)
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,16 @@ class HeardTexts:
         return sum(self.lengths)
 
     def groups(self, length: int, keys: int, image: slice, frames: int, device: torch.device) -> list[Group]:
-        """Return the groups of `length` queries and so many keys; `image` is where its tokens are, `frames` times N."""
+        """Return the groups of `length` queries and so many keys; `image` is where its tokens are, `frames` times N.
+
+        They are the first queries, or the last ones where the image goes past them.
+        """
+        first = max(image.stop - length, 0)
+        groups = [group.after(first) for group in self.whole_groups(length + first, keys, image, frames)]
+        return [group.to(device) for group in groups if group is not None]
+
+    def whole_groups(self, length: int, keys: int, image: slice, frames: int) -> list[Group]:
+        """Return the groups of the queries of a whole sequence, on the CPU."""
         rest = torch.cat([torch.arange(self.tokens, image.start), torch.arange(image.stop, length)])
         shared = torch.arange(self.tokens, keys)
         groups, start = [], 0
@@ -59,11 +82,10 @@ class HeardTexts:
             parts = share.new_ones(len(share), tokens), share[:, heard], share.new_ones(len(share), len(around))
             whole = torch.cat(parts, dim=1)
             rows = torch.cat([text, heard + image.start, around])
-            weights = None if bool((whole == 1.0).all()) else whole.to(device)
-            groups.append(Group(rows.to(device), torch.cat([text, shared]).to(device), weights))
+            groups.append(Group(rows, torch.cat([text, shared]), whole))
             start += tokens
         if not self.has_global and len(rest):
-            groups.append(Group(rest.to(device), shared.to(device)))
+            groups.append(Group(rest, shared))
         return groups
 
 
@@ -90,7 +112,7 @@ def _cut(mask: Tensor | None, group: Group, length: int) -> Tensor | None:
     """Return a mask (…, 1 or L, K) for a group of L queries."""
     if mask is None:
         return None
-    if mask.ndim > 2 and mask.shape[-2] == length > 1:
+    if mask.shape[-2] == length > 1:
         mask = mask.index_select(-2, group.rows)
     return mask.index_select(-1, group.keys)
 
@@ -114,11 +136,14 @@ def joint_override(place: Place, request: EditRequest, previous: Callable, netwo
     heard: HeardTexts = request.value
     layers, text_calls, unnamed = LayerNumbers(network, family), family.text_calls(network), 0
     known: dict[tuple, list[Group]] = {}
+    if place.tokens.by_part:
+        check_no_references(place, heard)
 
     def grouped(length: int, keys: int, image: slice, device: torch.device) -> list[Group]:
         asked = (length, keys, image.start, image.stop)
         if asked not in known:
-            known[asked] = heard.groups(length, keys, image, place.tokens.frames, device)
+            with lasting():  # for all layers
+                known[asked] = heard.groups(length, keys, image, place.tokens.frames, device)
         return known[asked]
 
     def override(func, q, k, v, heads, mask=None, **kwargs):
@@ -131,12 +156,13 @@ def joint_override(place: Place, request: EditRequest, previous: Callable, netwo
             if not text_calls.start < unnamed <= text_calls.stop:
                 return previous(func, q, k, v, heads, mask=mask, **kwargs)
         one = for_one_layer(previous, options)
-        axis = 2 if kwargs.get("skip_reshape") else 1
+        axis = token_axis(kwargs)
         length, keys = q.shape[axis], k.shape[axis]
         image = slice(length, length)
-        if main:
+        request.numbered |= main
+        if main and place.attends(length, keys):
             request.done = True
-            start = check_place(place, heard, length)
+            start = check_place(place, heard, length, keys)
             image = slice(start, start + place.tokens.count)
         groups = grouped(length, keys, image, q.device)
         return attend_grouped(lambda *args, **more: one(func, *args, **more), q, k, v, heads, mask, groups, **kwargs)
@@ -144,12 +170,29 @@ def joint_override(place: Place, request: EditRequest, previous: Callable, netwo
     return torch.compiler.disable(override)  # which rows attend together is read from tensors
 
 
-def check_place(place: Place, heard: HeardTexts, length: int) -> int:
-    """Return where the image begins. Raises RuntimeError if another node added tokens to the texts."""
-    start = check_length(place.tokens, place.before, length, REGIONS)
-    if start != place.before or start < heard.tokens:
+def check_place(place: Place, heard: HeardTexts, length: int, keys: int) -> int:
+    """Return where the image begins in the sequence. Raises RuntimeError if another node added tokens to the texts."""
+    if place.tokens.by_part:
+        start = max(keys - length, place.before)  # there are fewer keys where another node pooled the image's
+    else:
+        start = check_length(place.tokens, place.before, length, REGIONS)
+    check_texts(heard, start, place.before)
+    return start
+
+
+def check_texts(heard: HeardTexts, found: int, expected: int) -> None:
+    """Raise RuntimeError if there is not what is expected in front of the image, or less than the texts."""
+    if found != expected or found < heard.tokens:
         raise RuntimeError(
             f"{REGIONS} cannot tell the texts from the rest of this model's sequence: {heard.tokens} tokens of text "
-            f"were given, but {start} stand in front of the image; remove the node that adds them, or the regions"
+            f"were given, but {found} stand in front of the image; remove the node that adds them, or the regions"
         )
-    return start
+
+
+def check_no_references(place: Place, heard: HeardTexts) -> None:
+    """Raise ValueError if references stand among the texts."""
+    if place.before != heard.tokens:
+        raise ValueError(
+            f"{REGIONS} cannot go together with reference pictures on this model, which stand among the tokens of its "
+            "text: remove one of the two"
+        )

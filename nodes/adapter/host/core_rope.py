@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ....nextdit.layers.rope import Axes
 from .core_attention import Edit, EditRequest, Place, check_main_layers, editing, run_with_request
-from .core_families import CoreFamily
+from .core_family import CoreFamily
 from .core_sequence import ImageTokens
 from .core_tables import spread
 from .time import flow_time

@@ -2,7 +2,8 @@
 
 What is known to be in NextDiT's: [texts | features of references | references | frames of the image | Ming's references
 | padding]. Texts, features, references, and the image with Ming's references are each filled up to a multiple, and each
-has a call of the position embedding. The other families' are in `Joint` and `Video`, which have one call for all.
+has a call of the position embedding. The other families' are in `Joint`, `Causal` and `Video`, which have one call for
+all.
 """
 
 import math
@@ -23,7 +24,8 @@ class ImageTokens:
     """The tokens of the image being sampled: `frames` times a grid of (rows, columns), and what is around them.
 
     `after` are the tokens of references that follow it, `padded` is what image, those and padding take together.
-    `first` is set where nothing precedes it, `joint` where one call of the position embedding is for everything.
+    `first` is set where nothing precedes it, `joint` where one call of the position embedding is for everything,
+    `by_part` where texts, references and image attend each in a call of their own, to themselves and what precedes.
     """
 
     frames: int
@@ -32,6 +34,7 @@ class ImageTokens:
     padded: int
     first: bool = False
     joint: bool = False
+    by_part: bool = False
 
     @property
     def count(self) -> int:
@@ -108,6 +111,27 @@ class Joint:
         return 0
 
 
+class Causal:
+    """[text, references at their places in it | image], a part a call of attention, of networks without patches.
+
+    Qwen-Image-2.1's. From the second step on the image's call alone may run, over keys kept of what precedes it.
+    """
+
+    patch = 1
+
+    def image(self, x: Tensor, network: nn.Module, conds: Conds) -> ImageTokens:
+        grid = token_grid(x, self.patch)
+        count = math.prod(grid)
+        return ImageTokens(1, grid, 0, count, joint=True, by_part=True)
+
+    def before(self, network: nn.Module, text: Tensor | None, conds: Conds) -> int:
+        references = sum(math.prod(token_grid(ref, self.patch)) for ref in conds.get("ref_latents") or ())
+        return references + (0 if text is None else text.shape[1])
+
+    def plain_calls(self, network: nn.Module, conds: Conds) -> int:
+        return 0
+
+
 class Video:
     """[frames | references], the text apart; frames of a reference in front, of the image's size, count as frames."""
 
@@ -165,7 +189,10 @@ def check_length(tokens: ImageTokens, before: int, length: int, what: str) -> in
 
     Raises RuntimeError, naming `what`, if it has more or less than is known of. Of joint sequences only the end is:
     other nodes add to the text (USO), or keep references for later steps (Flux KV Cache), which then have no queries.
+    Of those that attend by part the queries are the image's.
     """
+    if tokens.by_part and length == tokens.count:
+        return 0
     after_text = tokens.joint and not tokens.first
     if after_text and length == before + tokens.count:
         return before

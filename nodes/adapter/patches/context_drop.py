@@ -17,7 +17,7 @@ from ..host.core_attention import (
     pool_mask,
     run_with_request,
 )
-from ..host.core_families import CoreFamily
+from ..host.core_family import CoreFamily
 from ..host.progress import running_node, say
 from ..host.time import flow_time, time_span
 from ..host.wrappers import replace_wrapper
@@ -122,7 +122,7 @@ def _pool(window: int):
         def edit(q, k, v, mask, layer):
             if layer >= dropped_layers:
                 return q, k, v, mask
-            start = place.start(q)
+            start = place.start_in_keys(q, k)
             k, v = (pool_image(tensor, start, image.grid, window, image.frames) for tensor in (k, v))
             return q, k, v, pool_mask(mask, start, image.grid, window, image.frames)
 

@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from ..host.core_families import FAMILIES, CoreFamily, family_of, listed
+from ..host.core_families import FAMILIES, family_of, listed
+from ..host.core_family import CoreFamily
 from ..models.network import OwnNetwork
 
 

