@@ -18,7 +18,7 @@ class RegionalPrompt(io.ComfyNode):
             category="Lumina-Next/conditioning",
             description="Adds a prompt that only a part of the picture attends to, in one pass of the model: the parts "
             "still see each other. Chain one node a region. For Lumina-Next, Z-Image, Lumina-Image-2.0, Qwen-Image, "
-            "Mage-Flow, Krea 2, FLUX and Chroma; other models say that they cannot.",
+            "Mage-Flow, Krea 2, FLUX, Chroma and Wan; other models say that they cannot.",
             search_aliases=(
                 "area prompt, regional, region, regions, area conditioning, prompt by area, "
                 "attention couple, attention mask, compositional, composition, multiple prompts, "

@@ -13,7 +13,7 @@ class TimedPrompt(io.ComfyNode):
             display_name="Timed Prompt",
             category="Lumina-Next/conditioning",
             description="Adds a prompt for a part of the time of a sound or a clip, in one pass of the model: first "
-            "this, then that. Chain one node a part. For Lumina-Next's own models of sounds and clips.",
+            "this, then that. Chain one node a part. For Lumina-Next's models of sounds and clips, and Wan.",
             search_aliases=(
                 "prompt travel, prompt schedule, timeline, prompt scheduling, temporal prompt, keyframe prompt, "
                 "regional, sequence, 时间轴, 提示词时间, 分时提示词, 提示詞排程, タイムライン, 時間指定"

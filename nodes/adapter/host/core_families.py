@@ -228,6 +228,7 @@ FAMILIES = (
         lambda config: "wan",
         (("double", "blocks"),),
         text_apart=True,
+        heard_apart=_names("wan.model.WanModel"),
     ),
     CoreFamily(
         "Kandinsky 5",

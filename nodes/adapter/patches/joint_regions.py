@@ -1,4 +1,4 @@
-"""Regional prompts on core's joint-attention networks: their texts joined in one context, heard region by region."""
+"""Regional prompts on core's networks: their texts joined in one context, heard region by region."""
 
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from ....nextdit.regions import Regions
 from ..host.core_attention import EditRequest, run_with_request
 from ..host.core_families import family_of, patch_of
 from ..host.core_regions import REGIONS, HeardTexts, regional_attention
+from ..host.core_regions_apart import ApartTexts, regional_attention_apart
 from ..host.core_sequence import NextDiTSequence
 from .model_call import ModelCall, Text, in_areas, put_first, run_areas
 from .region_prompts import KEY, AskedRegions, RegionalPrompt
@@ -28,16 +29,18 @@ def run_joint(call: ModelCall, asked: AskedRegions, features: Tensor) -> Tensor:
         return call.run(features)
     if asked.summed:
         raise ValueError(
-            "maths: reference is that of Lumina-Next's compositional demo, in which texts are no part of one sequence "
-            "with the picture, as they are in this model; set it to normalised on all Regional Prompt nodes"
+            "maths: reference is that of Lumina-Next's compositional demo, and for its models alone; set it to "
+            "normalised on all Regional Prompt nodes"
         )
-    regions, masks = asked.on(call.model, call.x)
+    family = family_of(call.model.diffusion_model)
+    apart = family is not None and family.text_apart
+    regions, masks = asked.on(call.model, call.x, 3 if apart else 2, call.options.get("context_window"))
     known = {name: call.kwargs[name] for name in BESIDE if name in call.kwargs}
     texts = [Text(features, known), *(region_text(prompt, call, features) for prompt in asked.prompts)]
     call = replace(call, kwargs={name: value for name, value in call.kwargs.items() if name not in BESIDE})
     if in_areas(call, regions):
         return run_areas(call, texts, regions, masks)
-    return run_heard(call, texts, regions, masks)
+    return run_heard(call, texts, regions, masks, apart)
 
 
 def region_text(prompt: RegionalPrompt, call: ModelCall, features: Tensor) -> Text:
@@ -61,8 +64,11 @@ def region_text(prompt: RegionalPrompt, call: ModelCall, features: Tensor) -> Te
     return Text(text, made)
 
 
-def run_heard(call: ModelCall, texts: list[Text], regions: Regions, masks: Tensor) -> Tensor:
-    """Run a call with all the texts that are heard now; one that is heard alone is an ordinary prompt."""
+def run_heard(call: ModelCall, texts: list[Text], regions: Regions, masks: Tensor, apart: bool) -> Tensor:
+    """Run a call with all the texts that are heard now; one that is heard alone is an ordinary prompt.
+
+    `apart` is whether the network attends to the text apart from the picture.
+    """
     shares = regions.weights(masks, torch.full((1,), call.time), patch_of(call.model.diffusion_model))
     heard = [i for i in range(len(texts)) if bool((shares[:, i] > 0).any())]
     if len(heard) == 1:
@@ -73,13 +79,28 @@ def run_heard(call: ModelCall, texts: list[Text], regions: Regions, masks: Tenso
     parts = [texts[i] for i in heard]
     joined = torch.cat([text.features for text in parts], dim=1)
     lengths = tuple(text.features.shape[1] for text in parts)
-    request = EditRequest(HeardTexts(lengths, shares[:, heard], has_global=heard[0] == 0))
-    put_first(call.options, WrappersMP.DIFFUSION_MODEL, KEY, regional_attention(KEY, network))
+    if apart:
+        picture = call.kwargs.get("clip_fea") if getattr(network, "img_emb", None) is not None else None
+        ahead = shares.shape[-1] // masks.shape[2] if has_reference(network, call.kwargs) else 0
+        value: HeardTexts | ApartTexts = ApartTexts(
+            lengths, shares[:, heard], ahead, 0 if picture is None else picture.shape[-2]
+        )
+        wrapper = regional_attention_apart(KEY, network)
+    else:
+        value = HeardTexts(lengths, shares[:, heard], has_global=heard[0] == 0)
+        wrapper = regional_attention(KEY, network)
+    request = EditRequest(value)
+    put_first(call.options, WrappersMP.DIFFUSION_MODEL, KEY, wrapper)
 
     def run(*args, **kwargs):
         return run_with_request(KEY, REGIONS, request, call.executor, *args, **kwargs)
 
     return call.run(joined, run, **_beside(parts, joined))
+
+
+def has_reference(network, kwargs: dict) -> bool:
+    """Tell whether a frame of a reference stands in front of a video network's clip."""
+    return getattr(network, "ref_conv", None) is not None and kwargs.get("reference_latent") is not None
 
 
 def _beside(parts: list[Text], joined: Tensor) -> dict:

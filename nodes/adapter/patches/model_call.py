@@ -14,7 +14,9 @@ from ..host.core_families import patch_of
 from ..host.time import flow_time
 
 GIVEN, FRAMES = "video_given", "video_frames"
-"""Arguments of a call of our video models that lie as the latent does."""
+"""Arguments of a call of our video models."""
+REFERENCES = ("reference_latent", "time_dim_concat", "context_latents")
+"""Arguments of a call of core's Wan that put frames beside the clip's, as large as they are."""
 
 
 def put_first(transformer_options: dict, kind: str, key: str, wrapper: Callable) -> None:
@@ -62,10 +64,17 @@ class ModelCall:
         ids = [uuid.uuid5(known, str(number)) for known in self.options.get("uuids", ())]
         options = self.options | ({"uuids": ids} if ids else {})
         concat = None if self.c_concat is None else area.cut(self.c_concat)
-        laid = {name: area.cut(self.kwargs[name]) for name in (GIVEN, FRAMES) if name in self.kwargs}
+        laid = {name: area.cut(x) for name, x in self.kwargs.items() if self.is_laid_out(x, len(area.box))}
         return replace(
             self, x=area.cut(self.x).contiguous(), c_concat=concat, options=options, kwargs=self.kwargs | laid
         )
+
+    def is_laid_out(self, value: object, axes: int) -> bool:
+        """Tell whether an argument lies as the latent does, on its last axes."""
+        if not isinstance(value, Tensor) or value.ndim != self.x.ndim:
+            return False
+        sizes = list(zip(value.shape[-axes:], self.x.shape[-axes:], strict=True))
+        return all(own in (1, whole) for own, whole in sizes) and any(own == whole for own, whole in sizes)
 
 
 def in_areas(call: ModelCall, regions: Regions) -> bool:
@@ -84,6 +93,11 @@ def run_areas(call: ModelCall, texts: list[Text], regions: Regions, masks: Tenso
         raise ValueError(
             "areas_until does not go together with a ControlNet, which controls the whole picture, while each region "
             "is still one of its own: set areas_until to 0 on all Regional Prompt nodes"
+        )
+    if any(call.kwargs.get(name) is not None for name in REFERENCES):
+        raise ValueError(
+            "areas_until does not go together with reference pictures on this model, which are as large as the whole "
+            "clip: set areas_until to 0 on all Regional Prompt and Timed Prompt nodes"
         )
     time = torch.full((1,), call.time, device=masks.device)
     areas = regions.areas_at(masks, time, patch_of(call.model.diffusion_model))

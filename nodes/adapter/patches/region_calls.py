@@ -70,11 +70,11 @@ def check_model(model) -> None:
     family = family_of(network)
     if getattr(network, "takes_regions", False):
         return
-    if family is not None and not family.regions_closed:
+    if family is not None and not family.regions_closed_in(network):
         check_main_layers(REGIONS, family)
         return
     known = listed(family for family in FAMILIES if not family.regions_closed)
-    why = "" if family is None else f" ({family.name}: {family.regions_closed})"
+    why = "" if family is None else f" ({family.name}: {family.regions_closed_in(network)})"
     raise ValueError(
         "this conditioning has regional prompts, which Lumina-Next's models of pictures, clips and sounds from text "
         f"and, of ComfyUI's own, {known} read, but the model being sampled is a {type(model).__name__}{why}; use "

@@ -88,19 +88,28 @@ class AskedRegions:
         """Tell whether Conditioning (Zero Out) has come after the regions, which are to be silent with the rest."""
         return self.had_text and not features.any()
 
-    def on(self, model, x: Tensor) -> tuple[Regions, Tensor]:
-        """Return the regions of a call with latents x (B, C, …, H, W), and their masks (B or 1, R, H, W) on the CPU."""
+    def on(self, model, x: Tensor, axes: int = 2, window=None) -> tuple[Regions, Tensor]:
+        """Return the regions of a call with latents x (B, C, …, *axes), and masks (B or 1, R, *axes) on the CPU.
+
+        `window` are the frames of a longer clip that x has, as core's context windows say it.
+        """
         full = x
         if self.area is not None:
             full = x.new_empty(full_size(model, x), device="meta")
-        places = [prompt.place(full) for prompt in self.prompts]
+        if window is not None and axes == 3:
+            full = full.new_empty([*full.shape[:2], window.total_frames, *full.shape[3:]], device="meta")
+        places = [prompt.place(full, axes) for prompt in self.prompts]
         rows = max(len(place) for place in places)
         rows = len(x) if rows > 1 else 1
         masks = torch.stack([comfy.utils.repeat_to_batch_size(place, rows) for place in places], dim=1)
         if self.area is not None:
-            dims = len(self.area) // 2
-            (height, width), (y, left) = self.area[dims - 2 : dims], self.area[-2:]
-            masks = masks[..., y : y + height, left : left + width]
+            told = len(self.area) // 2
+            dims = min(told, axes)
+            sizes, offsets = self.area[told - dims : told], self.area[-dims:]
+            for axis, size, at in zip(range(-dims, 0), sizes, offsets, strict=True):
+                masks = masks.narrow(axis, at, size)
+        if window is not None and axes == 3:
+            masks = window.get_tensor(masks, dim=2)
         sampling = model.model_sampling
         timed = tuple(timed_region(prompt, sampling) for prompt in self.prompts)
         areas = time_span(sampling, 0.0, self.areas_until) if self.areas_until else NEVER

@@ -21,7 +21,7 @@ from lumina_next.tests.support.patch_models import prompt
 SETTINGS = {"strength": 1.0, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
 KINDS = [*CORE, "FLUX.1", "FLUX.1 with references", "FLUX.2 with a reference", "Chroma", "Qwen-Image"]
 KINDS += ["Qwen-Image-Edit", "Mage-Flow", "Mage-Flow-Edit", "Krea 2", "Krea 2 with a reference"]
-CLOSED = ["OmniGen2", "Boogu-Image", "HiDream-I1", "ERNIE-Image", "Wan", "Kandinsky 5", "Lens", "HunyuanImage-2.1"]
+CLOSED = ["OmniGen2", "Boogu-Image", "HiDream-I1", "ERNIE-Image", "Kandinsky 5", "Lens", "HunyuanImage-2.1"]
 
 
 @cache
