@@ -8,12 +8,15 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 
+from lumina_next.nextdit import ContextDrop
 from lumina_next.nextdit.regions import Region, Regions
 from lumina_next.nextdit.span import Span
 from lumina_next.nextdit.stretch import Stretch
 from lumina_next.nodes.adapter.host.core_attention import OVERRIDE
 from lumina_next.nodes.adapter.host.core_families import family_of
+from lumina_next.nodes.adapter.patches.context_drop import drop_context
 from lumina_next.nodes.adapter.patches.regions import add_region
+from lumina_next.nodes.adapter.patches.scaled_rope import scale_rope
 from lumina_next.tests.nodes.conditioning.test_regions_core import SETTINGS, draw
 from lumina_next.tests.support.core_families import CASES, load_family, noise
 from lumina_next.tests.support.patch_models import prompt
@@ -179,10 +182,11 @@ def test_networks_with_a_control_stream_say_why_not():
 
 def test_beside_context_drop_and_scaled_rope():
     """Both edit self-attention, regions the attention to the text: a region of the same prompt changes nothing."""
-    patched, _ = scale_rope(model_of(), "interpolation", 64)
-    patched = drop_context(patched, ContextDrop(2, until=1.0))
-    whole = sample(base(), model=patched)
-    assert not torch.equal(whole, sample(base()))
-    same = add(base(), base(), left())
-    torch.testing.assert_close(sample(same, model=patched), whole, atol=1e-5, rtol=1e-4)
-    assert not torch.equal(sample(halves(), model=patched), whole)
+    patched, _ = scale_rope(model_of(), "interpolation", 112)
+    patched = drop_context(patched, ContextDrop(2, "none"))
+    size = (16, 2, 24, 40)
+    whole = sample(base(), model=patched, size=size)
+    assert not torch.equal(whole, sample(base(), size=size))
+    same = sample(add(base(), base(), left()), model=patched, size=size)
+    torch.testing.assert_close(same, whole, atol=1e-5, rtol=1e-4)
+    assert not torch.equal(sample(halves(), model=patched, size=size), whole)
