@@ -27,11 +27,11 @@ def timed(bench: Bench, frames: int = 2 * FRAMES) -> list[Row]:
     orders = [OPPOSITE[n // bench.each] for n in range(len(cases))]
     pairs = [[sentence("en", name, kind) for kind in order] for name, order in zip(named, orders, strict=True)]
     whole = [f"{first}, then {second}" for first, second in pairs]
+    begins, parts = [first for first, _ in pairs], [even_parts(pair) for pair in pairs]
     drawn = {
         "one prompt: a, then b": bench.draw(whole, frames),
-        "a prompt for each half": bench.draw(
-            [first for first, _ in pairs], frames, parts=[even_parts(pair) for pair in pairs]
-        ),
+        "a prompt for each half": bench.draw(begins, frames, parts=parts),
+        "and the first frame": bench.draw(begins, frames, parts=parts, first=bench.true(cases, frames)[:, :, 0]),
     }
     return [{"prompts": name, **halves(bench, clips, orders, cases)} for name, clips in drawn.items()]
 

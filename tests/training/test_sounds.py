@@ -10,7 +10,7 @@ from lumina_next.demo import TEXT_ENCODER
 from lumina_next.nextdit import load_model
 from lumina_next.training.data.emoji.concepts import LANGUAGES
 from lumina_next.training.data.sounds import captions, prepare, rendering, scenes, words
-from lumina_next.training.data.sounds.batches import BUCKETS, TRAIN_FRAMES, SoundBatches
+from lumina_next.training.data.sounds.batches import BUCKETS, TRAIN_FRAMES, SoundBatches, whole
 from lumina_next.training.data.sounds.captions import Captions
 from lumina_next.training.data.sounds.mixing import Score
 from lumina_next.training.data.sounds.sounds import SOUNDS
@@ -119,6 +119,28 @@ def test_sounds_stand_in_the_order_of_the_caption(cache):
     assert where[loud[3]].max() < 128 + 20 and where[loud[7]].min() >= 128
     assert not loud[[n for n in range(80) if n not in order]].any()
     assert all(bucket.frames <= TRAIN_FRAMES for bucket in BUCKETS)
+
+
+def test_shares_are_of_clips_with_one_two_and_three_sounds(cache):
+    batches = SoundBatches(prepare.load(cache), 8 * TRAIN_FRAMES, seed=1, buckets=whole((0.2, 0.5, 0.3)))
+    plans = [batches.plan(step, spent) for step in range(200) for spent in (0.0, 0.9)]
+    assert {plan.score.frames for plan in plans} == {TRAIN_FRAMES}
+    structured = [caption for plan in plans for caption in plan.prompts if caption.startswith("<")]
+    counts = np.bincount([caption.count("@") for caption in structured]) / len(structured)
+    assert counts == pytest.approx([0.2, 0.5, 0.3], abs=0.08)
+
+
+def test_tunes_are_not_several_in_a_row(capsys):
+    with pytest.raises(SystemExit):
+        audio.parse("--text-encoder x --run y --source music --shares 1 0 0".split())
+    assert "--shares is for --source sounds" in capsys.readouterr().err
+
+
+def test_programs_are_drawn_more_often_than_drums_and_effects():
+    made = Captions()
+    drawn_once = np.bincount([made.order(1, Random(seed))[0] for seed in range(6000)], minlength=len(SOUNDS))
+    programs = np.array([sound.bank == 0 for sound in SOUNDS])
+    assert drawn_once[programs].mean() == pytest.approx(2 * drawn_once[~programs].mean(), rel=0.1)
 
 
 def test_data_of_other_sounds_are_refused(tmp_path):
