@@ -20,6 +20,8 @@ LATER = re.compile(
     r"and then|then|before|until)\b[,:]?\s+|[,;.]\s+(?:next|later)\b[,]?\s+",
     re.IGNORECASE,
 )
+# What says that the sound behind it comes first.
+EARLIER = re.compile(r",?\s+(?:right |just |shortly |soon )?after\s+(?!which|that|a while|all|hours|\d)", re.IGNORECASE)
 # What joins sounds that are heard together; "and" does where more than a word stands behind it.
 TOGETHER = re.compile(
     r"[,;]?\s+(?:as|while|whilst|with|accompanied by|along with|alongside|amid)\s+|([,;])\s+(?:and\s+)?|"
@@ -79,9 +81,11 @@ def from_sentence(sentence: str) -> list[Event]:
     """Return the events that an English sentence tells of, by its words for order and time, none of an empty one.
 
     "then", "followed by", "before" and the like begin what is heard later: the first is "start", the last "end", what
-    is between "mid". Alone, sounds are heard throughout, and so is what goes on "in the background" or "constantly".
+    is between "mid"; of "this after that" the second is first. Alone, sounds are heard throughout, and so is what goes
+    on "in the background" or "constantly".
     """
-    steps = [step for step in LATER.split(sentence) if clean(step)]
+    told = [part for step in LATER.split(sentence) for part in reversed(EARLIER.split(step))]
+    steps = [step for step in told if clean(step)]
     events: list[Event] = []
     for i, step in enumerate(steps):
         place = "all" if len(steps) == 1 else "start" if not i else "end" if i == len(steps) - 1 else "mid"

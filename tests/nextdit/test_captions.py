@@ -24,6 +24,10 @@ def test_what_is_written_is_read_back():
 @pytest.mark.parametrize(
     ("sentence", "structured"),
     [
+        ("A church bell after a dog bark", "<dog bark& start>@<church bell& end>"),
+        ("Thunder shortly after a flash, then rain", "<flash& start>@<thunder& mid>@<rain& end>"),
+        ("A dog barks, after which a bell rings", "<dog barks& start>@<bell rings& end>"),
+        ("A bell rings after a while", "<bell rings after a while& all>"),
         ("", ""),
         ("Rain.", "<rain& all>"),
         ("Thunder and a gentle rain", "<thunder& all>@<gentle rain& all>"),
