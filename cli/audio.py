@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..demo import TEXT_ENCODER
 from .jobs import DTYPES, ROPE, numbered, progress_bar, scaling
+from .outputs import check_output
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     from ..pipelines import AudioRequest, Models
@@ -47,7 +48,9 @@ def run(options: argparse.Namespace) -> None:
     """Make the sound and write it. Raises ValueError or OSError, before any long work where that can be told."""
     if options.output is None:
         options.output = Path("audio.wav") if options.overwrite else numbered(Path("audio.wav"), (options.seed,))
-    check_files(options)
+    check_output("output", options.output, SUFFIXES, options.overwrite)
+    if options.picture is not None:
+        check_output("picture", options.picture, (".png",), options.overwrite)
     import torch
 
     from ..pipelines import Models, audio
@@ -119,16 +122,3 @@ def remarks(request: "AudioRequest", models: "Models") -> list[str]:
     if (seconds := request.seconds or given) > trained * 1.001:
         said.append(f"{seconds:.1f} s is past the {trained:.1f} s of the model's training: time is stretched (--rope)")
     return said
-
-
-def check_files(options: argparse.Namespace) -> None:
-    """Raise ValueError or OSError where results cannot be written."""
-    for name, path, suffixes in (("output", options.output, SUFFIXES), ("picture", options.picture, (".png",))):
-        if path is None:
-            continue
-        if path.suffix.lower() not in suffixes:
-            raise ValueError(f"--{name} must end in {', '.join(suffixes)}, got {path}")
-        if not path.resolve().parent.is_dir():
-            raise FileNotFoundError(f"the folder of --{name} does not exist: {path.resolve().parent}")
-        if path.exists() and not options.overwrite:
-            raise FileExistsError(f"{path} is there already; add --overwrite, or give --{name} another name")

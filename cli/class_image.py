@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..demo import CLASS_MODEL
 from .jobs import DTYPES, ROPE, numbered, picture_files, progress_bar
 from .latents import keep_latents
+from .outputs import check_output
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     from ..pipelines import ClassToImage, Models
@@ -83,16 +84,14 @@ def request_of(options: argparse.Namespace) -> "ClassToImage":
     """Return the request that options describe. Raises ValueError on what is out of range."""
     from ..options import named_values
     from ..pipelines import ClassToImage, Sampling
-    from .jobs import context_drop, scaling
+    from .jobs import context_drop, scaling, seeds_of
 
-    if options.batch < 1:
-        raise ValueError(f"--batch must be at least 1, got {options.batch}")
     schedule, values = named_values("--schedule", options.schedule)
     return ClassToImage(
         tuple(options.labels),
         options.width,
         options.height,
-        tuple(options.seed + i for i in range(options.batch)),
+        seeds_of(options),
         Sampling(options.steps, schedule, values, options.method, options.cfg, options.channels),
         scaling(options.rope),
         None if options.context_drop is None else context_drop(options.context_drop),
@@ -114,15 +113,8 @@ def files_of(options: argparse.Namespace, request: "ClassToImage", models: "Mode
         own = own if options.overwrite else [numbered(file, request.seeds) for file in own]
     else:
         own = [out] if len(names) == 1 else [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in names]
-        if out.suffix.lower() != ".png":
-            raise ValueError(f"--output must end in .png, got {out}")
-        if not out.resolve().parent.is_dir():
-            raise FileNotFoundError(f"the folder of --output does not exist: {out.resolve().parent}")
     files = [file for each in own for file in picture_files(each, request.seeds)]
-    if not options.overwrite and (there := [str(file) for file in files if file.exists()]):
-        raise FileExistsError(
-            f"{', '.join(there[:3])} is there already; add --overwrite, or give --output another name"
-        )
+    check_output("output", out or own[0], (".png",), options.overwrite, files)
     return files
 
 

@@ -9,8 +9,9 @@ from ..demo import MODEL, TEXT_ENCODER
 from .cluster import check_ray, paint_with_ray, ray_address
 from .jobs import DTYPES, ROPE, Job, models_of, numbered, progress_bar
 from .latents import keep_latents
+from .outputs import check_output
 from .processes import joined, of_the_first, several
-from .prompts import check_folder, read_jobs, unfinished
+from .prompts import job_of, make_folders, read_jobs, unfinished
 from .remarks import remarks
 
 
@@ -109,7 +110,7 @@ def run(options: argparse.Namespace) -> None:
     check_ray(options)
     models = models_of(options)
     many = options.prompts is not None
-    jobs = [Job.of(one, models) for one in (read_jobs(options) if many else [options])]
+    jobs = [job_of(one, models) for one in read_jobs(options)] if many else [Job.of(options, models)]
     check_files(options, jobs)
     waiting = unfinished(jobs) if many and not options.overwrite else jobs
     if len(waiting) < len(jobs):
@@ -162,18 +163,10 @@ def paint(options: argparse.Namespace, jobs: list[Job], numbers: dict[Path, str]
 
 
 def check_files(options: argparse.Namespace, jobs: list[Job]) -> None:
-    """Raise ValueError or FileNotFoundError where pictures cannot be written; make the folder of many."""
+    """Raise ValueError or OSError where pictures cannot be written; make the folder of many."""
     if options.prompts is not None:
         if options.batch != 1:
             raise ValueError("--batch goes with one prompt; in --prompts, repeat the line with another seed")
-        check_folder(options.output, jobs)
+        make_folders(options.output, jobs)
         return
-    if options.output.suffix.lower() != ".png":
-        raise ValueError(f"--output must end in .png, got {options.output}")
-    if not options.output.resolve().parent.is_dir():
-        raise FileNotFoundError(f"the folder of --output does not exist: {options.output.resolve().parent}")
-    there = [str(file) for job in jobs for file in job.files if file.exists()]
-    if there and not options.overwrite:
-        raise FileExistsError(
-            f"{', '.join(there[:3])} is there already; add --overwrite, or give --output another name"
-        )
+    check_output("output", options.output, (".png",), options.overwrite, [file for job in jobs for file in job.files])

@@ -1,7 +1,6 @@
 """Clips as files, MP4, WebP or GIF, with what made them; and files as frames."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageSequence
 
+from ..nextdit.whole_file import whole_file
 from ..options import OptionError, option
 from .pictures import Picture
 
@@ -36,12 +36,8 @@ class Clip:
         write = {".mp4": self._mp4, ".webp": self._animation, ".gif": self._animation}.get(path.suffix.lower())
         if write is None:
             raise ValueError(f"a clip's name must end in {', '.join(SUFFIXES)}, got {path}")
-        unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix.lower()}")
-        try:
+        with whole_file(path) as unfinished:
             write(unfinished)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def _animation(self, file: Path) -> None:
         first, *others = (Image.fromarray(np.asarray(frame)) for frame in self.frames)

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import struct
 import warnings
 import wave
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from ..nextdit.encoders.audio.mel import Mel
 from ..nextdit.encoders.audio.spectrogram import coloured, level_of_spectra
+from ..nextdit.whole_file import whole_file
 from ..options import OptionError, option
 from .clips import COMMENT, pyav
 from .pictures import Picture
@@ -73,12 +73,8 @@ class Sound:
         """
         path = Path(path)
         check_format(path, self.rate)
-        unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix.lower()}")
-        try:
+        with whole_file(path) as unfinished:
             self._wav(unfinished) if unfinished.suffix == ".wav" else self._coded(unfinished)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def picture(self) -> Image.Image:
         """Return a spectrogram from 0 to 8 kHz, which knows what made the sound."""
