@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from ..demo import CLASS_MODEL
 from .jobs import DTYPES, ROPE, numbered, picture_files, progress_bar
 from .latents import keep_latents
 from .outputs import check_output
+from .remarks import say, without_guidance
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     from ..pipelines import ClassToImage, Models
@@ -31,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--method", default="euler", help="euler, midpoint, heun or rk4; default: euler")
     add("--cfg", type=float, default=2.0, help="guidance scale; 1 is none and takes half the time; default: 2")
     add("--channels", type=int, help="guide only the first so many channels; 3 is what the reference code does")
-    add("--rope", default=ROPE, help="as of generate; default: " + ROPE)
+    add("--rope", help="as of generate; default: " + ROPE)
     add("--context-drop", metavar="FADE", help="as of generate")
     add("--train-size", type=int, help="side in pixels of the training images; default: the checkpoint's")
     add("--seed", type=int, default=0, help="default: 0")
@@ -62,6 +64,7 @@ def run(options: argparse.Namespace) -> None:
         return print_classes(models)
     request = request_of(options).resolved(models)
     files = files_of(options, request, models)
+    say(in_vain(options, request))
     try:
         with progress_bar(True) as progress:
             pictures = class_to_images(request, models, progress)
@@ -70,6 +73,14 @@ def run(options: argparse.Namespace) -> None:
     for picture, file in zip(pictures, files, strict=True):
         picture.save(file)
         print(file, flush=True)
+
+
+def in_vain(options: argparse.Namespace, request: "ClassToImage") -> Iterator[str]:
+    """Yield a sentence for each option that changes none of the pictures."""
+    assert request.width and request.height and request.train_size
+    yield from without_guidance(options.cfg, channels=options.channels)
+    if options.rope is not None and request.width * request.height <= request.train_size**2:
+        yield "--rope does nothing up to the training size"
 
 
 def print_classes(models: "Models") -> None:
@@ -93,7 +104,7 @@ def request_of(options: argparse.Namespace) -> "ClassToImage":
         options.height,
         seeds_of(options),
         Sampling(options.steps, schedule, values, options.method, options.cfg, options.channels),
-        scaling(options.rope),
+        scaling(ROPE if options.rope is None else options.rope),
         None if options.context_drop is None else context_drop(options.context_drop),
         options.train_size,
     )

@@ -1,8 +1,6 @@
 """`lumina-next generate`: a prompt in, a PNG out, its parameters in the PNG."""
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 from ..demo import MODEL, TEXT_ENCODER
@@ -12,7 +10,7 @@ from .latents import keep_latents
 from .outputs import check_output
 from .processes import joined, of_the_first, several
 from .prompts import job_of, make_folders, read_jobs, unfinished
-from .remarks import remarks
+from .remarks import remarks, say
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -115,20 +113,13 @@ def run(options: argparse.Namespace) -> None:
     waiting = unfinished(jobs) if many and not options.overwrite else jobs
     if len(waiting) < len(jobs):
         there = f"{len(jobs) - len(waiting)} of {len(jobs)} pictures are there already"
-        say(f"{there}: skipped; --overwrite makes them again")
-    for remark in remarks(options, waiting, models):
-        say(remark)
+        say([f"{there}: skipped; --overwrite makes them again"])
+    say(remarks(options, waiting, models))
     if options.ray is not None:
         models.device  # noqa: B018 (one that cannot be used is said here, not on every worker)
         paint_with_ray(options, waiting)
     else:
         paint(options, waiting, numbers={job.output: f"{n} of {len(jobs)}" for n, job in enumerate(jobs, 1)})
-
-
-def say(text: str) -> None:
-    """Tell the user something on stderr, under torchrun once."""
-    if int(os.environ.get("RANK", "0")) == 0:
-        sys.stderr.write(f"lumina-next: {text}\n")
 
 
 def completed(options: argparse.Namespace) -> argparse.Namespace:

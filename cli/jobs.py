@@ -153,7 +153,9 @@ def seeds_of(options: argparse.Namespace) -> tuple[int, ...]:
 
 def read_image(file: Path) -> "Image.Image":
     """Return a picture in memory. Raises FileNotFoundError, or ValueError if it is none."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
+
+    from ..pipelines.pictures import UNREADABLE
 
     try:
         with Image.open(file) as image:
@@ -161,7 +163,7 @@ def read_image(file: Path) -> "Image.Image":
             return image
     except FileNotFoundError:
         raise FileNotFoundError(f"--image {file} does not exist") from None
-    except (UnidentifiedImageError, OSError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"--image {file} is no picture that PIL can read: {error}") from error
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..demo import POINTS_MODEL, POINTS_TEXT_MODEL, TEXT_ENCODER
 from .jobs import DTYPES, numbered, progress_bar
 from .outputs import check_output
+from .remarks import say, without_guidance
 
 SUFFIXES = (".ply", ".xyz", ".npy")
 
@@ -89,6 +90,9 @@ def run(options: argparse.Namespace) -> None:
     model = options.model or (POINTS_MODEL if options.prompt is None else POINTS_TEXT_MODEL)
     dtype = None if options.dtype is None else getattr(torch, DTYPES[options.dtype])
     models = Models(model, options.text_encoder, dtype=dtype, device=options.device, keep=False)
+    say(without_guidance(cfg, options.negative))
+    if options.no_fit and cloud is None:
+        say(["--no-fit does nothing without --cloud"])
     with progress_bar(True) as progress:
         made = points(request, models, progress)[0]
     if options.picture is not None:

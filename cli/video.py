@@ -6,6 +6,7 @@ from pathlib import Path
 from ..demo import TEXT_ENCODER, VIDEO_MODEL
 from .jobs import DTYPES, ROPE, numbered, progress_bar, read_image, scaling
 from .outputs import check_output
+from .remarks import say, without_guidance
 
 SUFFIXES = (".mp4", ".webp", ".gif")
 
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
 
     from ..options import named_values
     from ..pipelines import Models, Sampling, VideoRequest, read_clip, video
-    from ..pipelines.clips import pyav
+    from ..pipelines.clips import check_fps, pyav
 
     if options.output.suffix.lower() == ".mp4":
         try:
@@ -75,8 +76,10 @@ def run(options: argparse.Namespace) -> None:
         rope=scaling(options.rope),
         window=options.window,
     )
+    check_fps(options.output, request.fps)
     dtype = None if options.dtype is None else getattr(torch, DTYPES[options.dtype])
     models = Models(options.model, options.text_encoder, options.vae, dtype=dtype, device=options.device, keep=False)
+    say(without_guidance(options.cfg, options.negative))
     with progress_bar(True) as progress:
         made = video(request, models, progress)
     made.save(options.output)

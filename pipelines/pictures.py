@@ -16,6 +16,9 @@ from torch import Tensor
 from ..nextdit.whole_file import whole_file
 from ..version import VERSION
 
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+"""What PIL raises of a file that is no picture, a damaged one, or one so large that it may be an attack."""
+
 
 class Picture(Image.Image):
     """A PIL image that knows what made it: `info["parameters"]`, JSON, which `save` writes into PNG files."""

@@ -23,7 +23,7 @@ from ..nextdit.encoders.audio.mel import Mel
 from ..nextdit.encoders.audio.spectrogram import coloured, level_of_spectra
 from ..nextdit.whole_file import whole_file
 from ..options import OptionError, option
-from .clips import COMMENT, pyav
+from .clips import COMMENT, check_is_file, pyav
 from .pictures import Picture
 
 CODECS = {".flac": "flac", ".mp3": "libmp3lame", ".opus": "libopus", ".ogg": "libopus", ".m4a": "aac"}
@@ -149,8 +149,7 @@ def read_sound(file: str | Path) -> Sound:
     Raises ValueError if there is none in it, ImportError without PyAV for all but .wav, FileNotFoundError.
     """
     file = Path(file)
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist")
+    check_is_file(file)
     samples, rate = (_read_wav if file.suffix.lower() == ".wav" else _read_coded)(file)
     return heard(Sound(torch.from_numpy(np.ascontiguousarray(samples, np.float32)), rate, {"file": file.name}), file)
 

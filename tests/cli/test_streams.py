@@ -31,7 +31,9 @@ def printed(monkeypatch):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
-@pytest.mark.parametrize("command", ["generate", "points", "class", "video", "audio", "classify", "inspect", "download"])
+@pytest.mark.parametrize(
+    "command", ["generate", "points", "class", "video", "audio", "classify", "inspect", "download"]
+)
 def test_help_is_shown_in_any_encoding(command, encoding, printed):
     code, out = printed(encoding, command, "--help")
     assert code == 0 and out.startswith(b"usage: lumina-next")
