@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..demo import MODEL, TEXT_ENCODER
 from .cluster import check_ray, paint_with_ray, ray_address
-from .jobs import DTYPES, ROPE, Job, models_of, numbered, progress_bar
+from .jobs import DTYPES, ROPE, Job, models_of, numbered, progress_bar, seeds_of
 from .latents import keep_latents
 from .outputs import check_output
 from .processes import joined, of_the_first, several
@@ -128,7 +128,7 @@ def completed(options: argparse.Namespace) -> argparse.Namespace:
     if options.output is None and options.prompts is None:
         output = Path("lumina-next.png")
         if not options.overwrite:
-            output = numbered(output, range(options.seed, options.seed + options.batch))
+            output = numbered(output, seeds_of(options))
     ray = None if options.ray is None else ray_address(options.ray)
     return argparse.Namespace(**{**vars(options), "output": output, "ray": ray})
 

@@ -103,6 +103,9 @@ def make_folders(folder: Path, jobs: list[Job]) -> None:
     """Make the folders that pictures go to. Raises OSError where pictures cannot be written there."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; with --prompts, --output is the folder for the pictures")
+    inside = {above for job in jobs for above in job.output.resolve().parents}
+    if both := [job.output for job in jobs if job.output.resolve() in inside]:
+        raise IsADirectoryError(f"{both[0]} is a folder of another line's picture, too; give one of them another out")
     for parent in {folder, *(job.output.parent for job in jobs)}:
         parent.mkdir(parents=True, exist_ok=True)
         check_folder("output", parent)

@@ -208,7 +208,7 @@ def mistaken(file: Path, kind: str) -> str | None:
     if begin.startswith(b"version https://git-lfs"):
         return f"{file} is a Git LFS pointer, not the weights: run `git lfs pull` in its repository, or download it"
     if begin.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return f"{file} is a web page, not the weights: download the file itself"
+        return f"{file} is not a whole {kind} file but a web page: download the file itself"
     if kind != PYTORCH and begin.startswith((b"PK\x03\x04", b"\x80\x02")):
         return f"{file} is a PyTorch file under another name: rename it to end in .pth"
     if kind != SAFETENSORS and begin[8:10] == b'{"':

@@ -84,7 +84,10 @@ def test_remarks_are_not_painted_and_pictures_are_counted(capsys):
         ('{"prompt": ' + "[" * 100_000, "line 1 starts with { but is no JSON object"),
         ('fox\n{"prompt": "hen", "out": ""}', "line 2: out must end in .png"),
         ('{"prompt": "fox", "out": "a\\u0000.png"}', "line 1: out must stay within the folder of --output"),
-        ('{"prompt": "fox", "out": "a.png"}\n{"prompt": "hen", "out": "a.png/b.png"}', "a.png is a folder"),
+        (
+            '{"prompt": "fox", "out": "a.png"}\n{"prompt": "hen", "out": "a.png/b.png"}',
+            "a.png is a folder of another line's",
+        ),
         ('{"prompt": "fox", "out": "a.png"}\n{"prompt": "hen", "out": "A.png"}', "is the picture of line 1 already"),
         ('{"prompt": "fox", "out": "../a.png"}', "out must stay within the folder of --output"),
         ('{"prompt": "fox", "out": "a.jpg"}', "out must end in .png"),
