@@ -7,6 +7,7 @@ from ..options import OptionError
 from ..version import VERSION
 from . import audio, class_image, classify, download, generate, inspect, points, video
 from .jobs import flag
+from .streams import usable_output
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,14 +17,29 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (generate, class_image, points, video, audio, classify, inspect, download):
         command.add_parser(commands)
-    options = parser.parse_args(arguments)
+    with usable_output():
+        return run(parser.parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a command; returns the exit code. Raises BrokenPipeError when nobody reads what it prints."""
     try:
         options.run(options)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
-        told = error.words(flag) if isinstance(error, OptionError) else str(error)
-        sys.stderr.write(f"lumina-next: {' '.join(told.split())}\n")
+        sys.stderr.write(f"lumina-next: {' '.join(words(error).split())}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("lumina-next: interrupted\n")
         return 130
     return 0
+
+
+def words(error: ValueError | OSError) -> str:
+    """Return what is wrong, as the command line's users call it."""
+    if isinstance(error, OptionError):
+        return error.words(flag)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

@@ -1,12 +1,13 @@
 """`lumina-next audio`: a prompt or a sound in, a sound out."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..demo import TEXT_ENCODER
 from .jobs import DTYPES, ROPE, numbered, progress_bar, scaling
+from .outputs import check_output
+from .remarks import say, without_guidance
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     from ..pipelines import AudioRequest, Models
@@ -52,7 +53,9 @@ def run(options: argparse.Namespace) -> None:
     """Make the sound and write it. Raises ValueError or OSError, before any long work where that can be told."""
     if options.output is None:
         options.output = Path("audio.wav") if options.overwrite else numbered(Path("audio.wav"), (options.seed,))
-    check_files(options)
+    check_output("output", options.output, SUFFIXES, options.overwrite)
+    if options.picture is not None:
+        check_output("picture", options.picture, (".png",), options.overwrite)
     import torch
 
     from ..pipelines import Models, audio
@@ -72,8 +75,7 @@ def run(options: argparse.Namespace) -> None:
     dtype = None if options.dtype is None else getattr(torch, DTYPES[options.dtype])
     model = options.model or (MUSIC if options.music else SOUNDS)
     models = Models(model, options.text_encoder, dtype=dtype, device=options.device, keep=False)
-    for remark in remarks(request, models):
-        sys.stderr.write(f"lumina-next: {remark}\n")
+    say(remarks(request, models))
     with progress_bar(True) as progress:
         made = audio(request, models, progress)
     made = made if options.rate is None else made.at(options.rate)
@@ -118,23 +120,8 @@ def remarks(request: "AudioRequest", models: "Models") -> list[str]:
     """Return a sentence for what does nothing, and for a length past that of training."""
     models.check_family("audio")
     trained = models.config.train_seconds
-    said = []
-    if request.negative and not request.sampling.guided:
-        said.append("--negative does nothing at --cfg 1, which is no guidance")
+    said = list(without_guidance(request.sampling.cfg, request.negative))
     given = getattr(request.sound, "seconds", trained)
     if (seconds := request.seconds or given) > trained * 1.001:
         said.append(f"{seconds:.1f} s is past the {trained:.1f} s of the model's training: time is stretched (--rope)")
     return said
-
-
-def check_files(options: argparse.Namespace) -> None:
-    """Raise ValueError or OSError where results cannot be written."""
-    for name, path, suffixes in (("output", options.output, SUFFIXES), ("picture", options.picture, (".png",))):
-        if path is None:
-            continue
-        if path.suffix.lower() not in suffixes:
-            raise ValueError(f"--{name} must end in {', '.join(suffixes)}, got {path}")
-        if not path.resolve().parent.is_dir():
-            raise FileNotFoundError(f"the folder of --{name} does not exist: {path.resolve().parent}")
-        if path.exists() and not options.overwrite:
-            raise FileExistsError(f"{path} is there already; add --overwrite, or give --{name} another name")

@@ -3,12 +3,15 @@
 import argparse
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..demo import CLASS_MODEL
 from .jobs import DTYPES, ROPE, numbered, picture_files, progress_bar
 from .latents import keep_latents
+from .outputs import check_output
+from .remarks import say, without_guidance
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     from ..pipelines import ClassToImage, Models
@@ -30,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--method", default="euler", help="euler, midpoint, heun or rk4; default: euler")
     add("--cfg", type=float, default=2.0, help="guidance scale; 1 is none and takes half the time; default: 2")
     add("--channels", type=int, help="guide only the first so many channels; 3 is what the reference code does")
-    add("--rope", default=ROPE, help="as of generate; default: " + ROPE)
+    add("--rope", help="as of generate; default: " + ROPE)
     add("--context-drop", metavar="FADE", help="as of generate")
     add("--train-size", type=int, help="side in pixels of the training images; default: the checkpoint's")
     add("--seed", type=int, default=0, help="default: 0")
@@ -61,6 +64,7 @@ def run(options: argparse.Namespace) -> None:
         return print_classes(models)
     request = request_of(options).resolved(models)
     files = files_of(options, request, models)
+    say(in_vain(options, request))
     try:
         with progress_bar(True) as progress:
             pictures = class_to_images(request, models, progress)
@@ -69,6 +73,14 @@ def run(options: argparse.Namespace) -> None:
     for picture, file in zip(pictures, files, strict=True):
         picture.save(file)
         print(file, flush=True)
+
+
+def in_vain(options: argparse.Namespace, request: "ClassToImage") -> Iterator[str]:
+    """Yield a sentence for each option that changes none of the pictures."""
+    assert request.width and request.height and request.train_size
+    yield from without_guidance(options.cfg, channels=options.channels)
+    if options.rope is not None and request.width * request.height <= request.train_size**2:
+        yield "--rope does nothing up to the training size"
 
 
 def print_classes(models: "Models") -> None:
@@ -83,18 +95,16 @@ def request_of(options: argparse.Namespace) -> "ClassToImage":
     """Return the request that options describe. Raises ValueError on what is out of range."""
     from ..options import named_values
     from ..pipelines import ClassToImage, Sampling
-    from .jobs import context_drop, scaling
+    from .jobs import context_drop, scaling, seeds_of
 
-    if options.batch < 1:
-        raise ValueError(f"--batch must be at least 1, got {options.batch}")
     schedule, values = named_values("--schedule", options.schedule)
     return ClassToImage(
         tuple(options.labels),
         options.width,
         options.height,
-        tuple(options.seed + i for i in range(options.batch)),
+        seeds_of(options),
         Sampling(options.steps, schedule, values, options.method, options.cfg, options.channels),
-        scaling(options.rope),
+        scaling(ROPE if options.rope is None else options.rope),
         None if options.context_drop is None else context_drop(options.context_drop),
         options.train_size,
     )
@@ -114,15 +124,8 @@ def files_of(options: argparse.Namespace, request: "ClassToImage", models: "Mode
         own = own if options.overwrite else [numbered(file, request.seeds) for file in own]
     else:
         own = [out] if len(names) == 1 else [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in names]
-        if out.suffix.lower() != ".png":
-            raise ValueError(f"--output must end in .png, got {out}")
-        if not out.resolve().parent.is_dir():
-            raise FileNotFoundError(f"the folder of --output does not exist: {out.resolve().parent}")
     files = [file for each in own for file in picture_files(each, request.seeds)]
-    if not options.overwrite and (there := [str(file) for file in files if file.exists()]):
-        raise FileExistsError(
-            f"{', '.join(there[:3])} is there already; add --overwrite, or give --output another name"
-        )
+    check_output("output", out or own[0], (".png",), options.overwrite, files)
     return files
 
 

@@ -1,17 +1,16 @@
 """`lumina-next generate`: a prompt in, a PNG out, its parameters in the PNG."""
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 from ..demo import MODEL, TEXT_ENCODER
 from .cluster import check_ray, paint_with_ray, ray_address
-from .jobs import DTYPES, ROPE, Job, models_of, numbered, progress_bar
+from .jobs import DTYPES, ROPE, Job, models_of, numbered, progress_bar, seeds_of
 from .latents import keep_latents
+from .outputs import check_output
 from .processes import joined, of_the_first, several
-from .prompts import check_folder, read_jobs, unfinished
-from .remarks import remarks
+from .prompts import job_of, make_folders, read_jobs, unfinished
+from .remarks import remarks, say
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -109,25 +108,18 @@ def run(options: argparse.Namespace) -> None:
     check_ray(options)
     models = models_of(options)
     many = options.prompts is not None
-    jobs = [Job.of(one, models) for one in (read_jobs(options) if many else [options])]
+    jobs = [job_of(one, models) for one in read_jobs(options)] if many else [Job.of(options, models)]
     check_files(options, jobs)
     waiting = unfinished(jobs) if many and not options.overwrite else jobs
     if len(waiting) < len(jobs):
         there = f"{len(jobs) - len(waiting)} of {len(jobs)} pictures are there already"
-        say(f"{there}: skipped; --overwrite makes them again")
-    for remark in remarks(options, waiting, models):
-        say(remark)
+        say([f"{there}: skipped; --overwrite makes them again"])
+    say(remarks(options, waiting, models))
     if options.ray is not None:
         models.device  # noqa: B018 (one that cannot be used is said here, not on every worker)
         paint_with_ray(options, waiting)
     else:
         paint(options, waiting, numbers={job.output: f"{n} of {len(jobs)}" for n, job in enumerate(jobs, 1)})
-
-
-def say(text: str) -> None:
-    """Tell the user something on stderr, under torchrun once."""
-    if int(os.environ.get("RANK", "0")) == 0:
-        sys.stderr.write(f"lumina-next: {text}\n")
 
 
 def completed(options: argparse.Namespace) -> argparse.Namespace:
@@ -136,7 +128,7 @@ def completed(options: argparse.Namespace) -> argparse.Namespace:
     if options.output is None and options.prompts is None:
         output = Path("lumina-next.png")
         if not options.overwrite:
-            output = numbered(output, range(options.seed, options.seed + options.batch))
+            output = numbered(output, seeds_of(options))
     ray = None if options.ray is None else ray_address(options.ray)
     return argparse.Namespace(**{**vars(options), "output": output, "ray": ray})
 
@@ -162,18 +154,10 @@ def paint(options: argparse.Namespace, jobs: list[Job], numbers: dict[Path, str]
 
 
 def check_files(options: argparse.Namespace, jobs: list[Job]) -> None:
-    """Raise ValueError or FileNotFoundError where pictures cannot be written; make the folder of many."""
+    """Raise ValueError or OSError where pictures cannot be written; make the folder of many."""
     if options.prompts is not None:
         if options.batch != 1:
             raise ValueError("--batch goes with one prompt; in --prompts, repeat the line with another seed")
-        check_folder(options.output, jobs)
+        make_folders(options.output, jobs)
         return
-    if options.output.suffix.lower() != ".png":
-        raise ValueError(f"--output must end in .png, got {options.output}")
-    if not options.output.resolve().parent.is_dir():
-        raise FileNotFoundError(f"the folder of --output does not exist: {options.output.resolve().parent}")
-    there = [str(file) for job in jobs for file in job.files if file.exists()]
-    if there and not options.overwrite:
-        raise FileExistsError(
-            f"{', '.join(there[:3])} is there already; add --overwrite, or give --output another name"
-        )
+    check_output("output", options.output, (".png",), options.overwrite, [file for job in jobs for file in job.files])

@@ -23,6 +23,7 @@ AS_TYPED = ("schedule", "rope", "context_drop", "dtype")
 
 FLAGS = {"seeds": "--batch", "loras": "--lora", "compiled": "--compile", "labels": "CLASS"}
 ROPE = "auto"
+MOST_AT_ONCE = 10_000
 
 
 def flag(name: str) -> str:
@@ -53,7 +54,7 @@ class Job:
     def of(cls, options: argparse.Namespace, models: "Models") -> "Job":
         """Return what options ask for. Raises ValueError on what cannot work."""
         typed = {name: getattr(options, name) for name in AS_TYPED}
-        typed["rope"] = typed["rope"] or ROPE
+        typed["rope"] = ROPE if typed["rope"] is None else typed["rope"]
         if options.image is not None:
             typed["image"] = options.image.name
         return cls(request_of(options).resolved(models), options.output, typed)
@@ -124,17 +125,15 @@ def request_of(options: argparse.Namespace) -> "TextToImage":
     """Return the request that options describe. Raises ValueError on what is out of range."""
     from ..pipelines import Sampling, TextToImage
 
-    if options.batch < 1:
-        raise ValueError(f"--batch must be at least 1, got {options.batch}")
     schedule, values = named_values("--schedule", options.schedule)
     return TextToImage(
         options.prompt,
         options.negative,
         options.width,
         options.height,
-        tuple(options.seed + i for i in range(options.batch)),
+        seeds_of(options),
         Sampling(options.steps, schedule, values, options.method, options.cfg, options.channels),
-        scaling(options.rope or ROPE),
+        scaling(ROPE if options.rope is None else options.rope),
         None if options.context_drop is None else context_drop(options.context_drop),
         options.second_pass,
         None if options.image is None else read_image(options.image),
@@ -143,9 +142,20 @@ def request_of(options: argparse.Namespace) -> "TextToImage":
     )
 
 
+def seeds_of(options: argparse.Namespace) -> tuple[int, ...]:
+    """Return the seeds of `--seed` and `--batch`. Raises ValueError."""
+    if options.batch < 1:
+        raise ValueError(f"--batch must be at least 1, got {options.batch}")
+    if options.batch > MOST_AT_ONCE:
+        raise ValueError(f"--batch must be at most {MOST_AT_ONCE}, got {options.batch}: use several commands")
+    return tuple(range(options.seed, options.seed + options.batch))
+
+
 def read_image(file: Path) -> "Image.Image":
     """Return a picture in memory. Raises FileNotFoundError, or ValueError if it is none."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
+
+    from ..pipelines.pictures import UNREADABLE
 
     try:
         with Image.open(file) as image:
@@ -153,17 +163,20 @@ def read_image(file: Path) -> "Image.Image":
             return image
     except FileNotFoundError:
         raise FileNotFoundError(f"--image {file} does not exist") from None
-    except (UnidentifiedImageError, OSError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"--image {file} is no picture that PIL can read: {error}") from error
 
 
 def scaling(text: str) -> "RopeScaling":
     """Return the scaling of `--rope NAME,key=value,…`, for any size. Raises ValueError."""
     from ..nextdit import RopeScaling
+    from ..nextdit.layers.rope_scaling import METHODS
 
     name, values = named_values("--rope", text)
     if unknown := values.keys() - {"watershed", "return_from", "return_to"}:
         raise ValueError(f"--rope knows watershed, return_from and return_to, got {', '.join(sorted(unknown))}")
+    if name in METHODS and name != ROPE:  # which may become a method that takes them
+        METHODS[name].check(values)
     return RopeScaling(name, **values)
 
 
@@ -175,7 +188,7 @@ def context_drop(text: str) -> "ContextDrop":
     if unknown := values.keys() - {"window", "start", "end"}:
         raise ValueError(f"--context-drop knows window, start and end, got {', '.join(sorted(unknown))}")
     window = values.pop("window", 2.0)
-    if window != int(window):
+    if not window.is_integer():
         raise ValueError(f"--context-drop wants a whole number of tokens for its window, got {window:g}")
     return ContextDrop(int(window), fade, **values)
 

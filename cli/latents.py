@@ -1,6 +1,5 @@
 """Finished latents that could not be decoded: kept in ComfyUI's format."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +24,11 @@ def write_latent(file: Path, latents: "Tensor") -> None:
     import torch
     from safetensors.torch import save_file
 
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.unfinished")
+    from ..nextdit.whole_file import whole_file
+
     content = {
         "latent_tensor": latents.detach().float().cpu().contiguous(),
         "latent_format_version_0": torch.tensor([]),
     }
-    try:
+    with whole_file(file) as unfinished:
         save_file(content, unfinished)
-        os.replace(unfinished, file)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -5,6 +5,10 @@ from pathlib import Path
 
 from ..demo import POINTS_MODEL, POINTS_TEXT_MODEL, TEXT_ENCODER
 from .jobs import DTYPES, numbered, progress_bar
+from .outputs import check_output
+from .remarks import say, without_guidance
+
+SUFFIXES = (".ply", ".xyz", ".npy")
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -16,7 +20,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add("--label", help="a name or number that a model of labels knows, in place of a prompt")
     add("--negative", default="", metavar="TEXT", help="what to steer away from")
     add("--count", type=int, help="number of points; default: 2048, or as many as --cloud has")
-    add("--cloud", type=Path, metavar="FILE", help="cloud to start from (.ply, .xyz, .obj, .npy)")
+    add("--cloud", type=Path, metavar="FILE", help="cloud to start from (.ply, .xyz, .txt, .csv, .pts, .obj, .npy)")
     add(
         "--keep", action="store_true", help="its points stay, and the others are made to fit: completes, or makes dense"
     )
@@ -51,7 +55,9 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError("give a prompt, or --label NAME, and not both")
     if options.output is None:
         options.output = Path("points.ply") if options.overwrite else numbered(Path("points.ply"), (options.seed,))
-    check_files(options)
+    check_output("output", options.output, SUFFIXES, options.overwrite)
+    if options.picture is not None:
+        check_output("picture", options.picture, (".png",), options.overwrite)
     import torch
 
     from ..nextdit.clouds.files import read_points
@@ -84,24 +90,12 @@ def run(options: argparse.Namespace) -> None:
     model = options.model or (POINTS_MODEL if options.prompt is None else POINTS_TEXT_MODEL)
     dtype = None if options.dtype is None else getattr(torch, DTYPES[options.dtype])
     models = Models(model, options.text_encoder, dtype=dtype, device=options.device, keep=False)
+    say(without_guidance(cfg, options.negative))
+    if options.no_fit and cloud is None:
+        say(["--no-fit does nothing without --cloud"])
     with progress_bar(True) as progress:
         made = points(request, models, progress)[0]
     if options.picture is not None:
         made.picture().save(options.picture)
     made.save(options.output, options.up)
-
-
-def check_files(options: argparse.Namespace) -> None:
-    """Raise ValueError or OSError where results cannot be written."""
-    for name, path, suffixes in (
-        ("output", options.output, (".ply", ".xyz", ".npy")),
-        ("picture", options.picture, (".png",)),
-    ):
-        if path is None:
-            continue
-        if path.suffix.lower() not in suffixes:
-            raise ValueError(f"--{name} must end in {' or '.join(suffixes)}, got {path}")
-        if not path.resolve().parent.is_dir():
-            raise FileNotFoundError(f"the folder of --{name} does not exist: {path.resolve().parent}")
-        if path.exists() and not options.overwrite:
-            raise FileExistsError(f"{path} is there already; add --overwrite, or give --{name} another name")
+    print(options.output)

@@ -1,7 +1,9 @@
 """What a command line asks for in vain, or hardly means: said before any work, not refused."""
 
 import argparse
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .jobs import Job
@@ -22,14 +24,25 @@ def in_vain(options: argparse.Namespace, jobs: list[Job], models: "Models") -> I
     """Yield a sentence for each option that changes none of the pictures."""
     if not jobs:
         return
-    if options.cfg == 1 and any(job.request.negative for job in jobs):
-        yield "--negative does nothing at --cfg 1, which is no guidance"
-    if options.cfg == 1 and options.channels is not None:
-        yield "--channels does nothing at --cfg 1, which is no guidance"
+    yield from without_guidance(options.cfg, any(job.request.negative for job in jobs), options.channels)
     if options.second_pass is not None and not any(job.has_two_passes(models) for job in jobs):
         yield "--second-pass does nothing up to the training size"
     if options.rope is not None and not any(job.factor > 1 for job in jobs):
         yield "--rope does nothing up to the training size"
+
+
+def without_guidance(cfg: float, negative: str | bool = "", channels: int | None = None) -> Iterator[str]:
+    """Yield a sentence for each option of guidance that is given where there is none."""
+    if cfg == 1 and negative:
+        yield "--negative does nothing at --cfg 1, which is no guidance"
+    if cfg == 1 and channels is not None:
+        yield "--channels does nothing at --cfg 1, which is no guidance"
+
+
+def say(remarks: Iterable[str]) -> None:
+    """Tell the user something on stderr, under torchrun once."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        sys.stderr.write("".join(f"lumina-next: {text}\n" for text in remarks))
 
 
 def sizes(job: Job, models: "Models") -> Iterator[str]:

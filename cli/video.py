@@ -5,6 +5,8 @@ from pathlib import Path
 
 from ..demo import TEXT_ENCODER, VIDEO_MODEL
 from .jobs import DTYPES, ROPE, numbered, progress_bar, read_image, scaling
+from .outputs import check_output
+from .remarks import say, without_guidance
 
 SUFFIXES = (".mp4", ".webp", ".gif")
 
@@ -45,12 +47,12 @@ def run(options: argparse.Namespace) -> None:
     """Make the clip and write it. Raises ValueError or OSError, before any long work where that can be told."""
     if options.output is None:
         options.output = Path("video.mp4") if options.overwrite else numbered(Path("video.mp4"), (options.seed,))
-    check_output(options.output, options.overwrite)
+    check_output("output", options.output, SUFFIXES, options.overwrite)
     import torch
 
     from ..options import named_values
     from ..pipelines import Models, Sampling, VideoRequest, read_clip, video
-    from ..pipelines.clips import pyav
+    from ..pipelines.clips import check_fps, pyav
 
     if options.output.suffix.lower() == ".mp4":
         try:
@@ -76,19 +78,11 @@ def run(options: argparse.Namespace) -> None:
         window=options.window,
         then=options.then,
     )
+    check_fps(options.output, request.fps)
     dtype = None if options.dtype is None else getattr(torch, DTYPES[options.dtype])
     models = Models(options.model, options.text_encoder, options.vae, dtype=dtype, device=options.device, keep=False)
+    say(without_guidance(options.cfg, options.negative))
     with progress_bar(True) as progress:
         made = video(request, models, progress)
     made.save(options.output)
     print(options.output)
-
-
-def check_output(path: Path, overwrite: bool) -> None:
-    """Raise ValueError or OSError where the clip cannot be written."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"--output must end in {', '.join(SUFFIXES)}, got {path}")
-    if not path.resolve().parent.is_dir():
-        raise FileNotFoundError(f"the folder of --output does not exist: {path.resolve().parent}")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} is there already; add --overwrite, or give --output another name")

@@ -3,6 +3,7 @@
 Writes docs/sounds/*.mp3 and their spectrograms, docs/pictures/audio.webp.
 """
 
+import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,4 +73,5 @@ def write(made: dict[str, Sound], folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     write(make(EXAMPLES, Models(SOUNDS), Models(MUSIC)), HERE)

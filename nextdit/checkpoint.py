@@ -1,6 +1,5 @@
 """Checkpoints in and out: any family and layout to a network, strictly, and back to the reference layout."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from .family import Family, Shapes, fact_text
 from .files import FLOATS_OF_8_BITS, float_dtype, network_file, read_header, read_metadata, read_weights, shards
 from .infer import PART
 from .quantised import dequantise, extra_keys, markers, quantised_modules
+from .whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,8 @@ def save_model(model: nn.Module, path: str | Path, metadata: Mapping[str, str] |
     path, family = Path(path), family_of(model)
     weights = {family.reference(key): x.detach().contiguous().cpu() for key, x in model.state_dict().items()}
     about = {"format": "pt", **family.about(model.config), **(metadata or {})}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
+    with whole_file(path) as unfinished:
         save_file(weights, unfinished, metadata=about)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def expected_shapes(family: Family, config: Any) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from .text_files import read_json
 StateDict = dict[str, Tensor]
 
 FLOATS_OF_8_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
+SAFETENSORS, PYTORCH = "safetensors", "PyTorch"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt")
 AUDIO = ("audio_generation", "music_generation")
 """What the network's file is called in downloads of Lumina-T2Audio and Lumina-T2Music: it has no ending."""
@@ -105,6 +107,12 @@ def is_pickle(file: Path) -> bool:
         return False
 
 
+def fingerprint(path: str | Path) -> str:
+    """Return a text that changes when one of the files that hold the tensors is replaced. Raises as `shards`."""
+    found = ((file, file.stat()) for file in shards(network_file(path)))
+    return ";".join(f"{file}:{about.st_size}:{about.st_mtime_ns}" for file, about in found)
+
+
 def read_header(path: str | Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return dtype and shape of every tensor of a safetensors file, folder or index, without loading any.
 
@@ -180,11 +188,32 @@ def _open(file: Path):
         return safe_open(file, framework="pt", device="cpu")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{file} does not exist; it may have been moved since it was listed") from error
+    except PermissionError as error:
+        raise PermissionError(f"{file} may not be read: change its permissions") from error
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"{file} is not a whole safetensors file ({error}); it is damaged or was not downloaded to the end: "
+            mistaken(file, SAFETENSORS)
+            or f"{file} is not a whole safetensors file ({error}); it is damaged or was not downloaded to the end: "
             "download it again"
         ) from error
+
+
+def mistaken(file: Path, kind: str) -> str | None:
+    """Return what to say of a file that is no weights, or not of the kind that its name says; None if neither."""
+    try:
+        with file.open("rb") as opened:
+            begin = opened.read(64)
+    except OSError:
+        return None
+    if begin.startswith(b"version https://git-lfs"):
+        return f"{file} is a Git LFS pointer, not the weights: run `git lfs pull` in its repository, or download it"
+    if begin.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return f"{file} is not a whole {kind} file but a web page: download the file itself"
+    if kind != PYTORCH and begin.startswith((b"PK\x03\x04", b"\x80\x02")):
+        return f"{file} is a PyTorch file under another name: rename it to end in .pth"
+    if kind != SAFETENSORS and begin[8:10] == b'{"':
+        return f"{file} is a safetensors file under another name: rename it to end in .safetensors"
+    return None
 
 
 def _read_pickle(file: Path, mmap: bool = False) -> dict[str, Tensor]:
@@ -194,16 +223,25 @@ def _read_pickle(file: Path, mmap: bool = False) -> dict[str, Tensor]:
             "not opened, and is not needed; choose consolidated.00-of-01 or the folder that it is in"
         )
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(file))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # PyTorch's, of what is refused below
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(file))
+    except PermissionError as error:
+        raise PermissionError(f"{file} may not be read: change its permissions") from error
     except pickle.UnpicklingError as error:
+        if said := mistaken(file, PYTORCH):
+            raise ValueError(said) from error
         found = re.search(r"GLOBAL (\S+)", str(error))
         what = f"Python objects other than tensors{f' ({found[1]})' if found else ''}"
         raise ValueError(
             f"{file} was refused: it holds {what}, which could run code (nothing was run); use the safetensors "
             "version, or convert it on a machine that you can afford to lose"
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f"{file} is not a whole PyTorch file ({error}); download it again") from error
+    except Exception as error:  # a damaged pickle ends in any
+        raise ValueError(
+            mistaken(file, PYTORCH)
+            or f"{file} is not a whole PyTorch file ({str(error) or type(error).__name__}); download it again"
+        ) from error
     for inner in ("state_dict", "generator"):  # Lightning's, and vocoders'
         if isinstance(content, Mapping) and isinstance(content.get(inner), Mapping):
             content = content[inner]

@@ -1,7 +1,6 @@
 """Clips as files, MP4, WebP or GIF, with what made them; and files as frames."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,11 +11,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageSequence
 
+from ..nextdit.whole_file import whole_file
 from ..options import OptionError, option
-from .pictures import Picture
+from .pictures import UNREADABLE, Picture
 
 SUFFIXES = (".mp4", ".webp", ".gif")
 COMMENT = "comment"
+LEAST_FPS, MOST_FPS = 0.01, {".mp4": 1000, ".webp": 1000, ".gif": 50}
+"""Frames a second. Browsers show a GIF whose frames last less than two hundredths of a second at 10."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,16 @@ class Clip:
     def save(self, path: str | Path) -> None:
         """Write an .mp4 (H.264, which takes PyAV), a .webp without loss or a .gif; the file appears only when whole.
 
-        Raises ValueError on another ending, ImportError without PyAV for .mp4, OSError where it cannot be written.
+        Raises ValueError on another ending or an fps that it has not, ImportError without PyAV for .mp4, OSError where
+        it cannot be written.
         """
         path = Path(path)
         write = {".mp4": self._mp4, ".webp": self._animation, ".gif": self._animation}.get(path.suffix.lower())
         if write is None:
             raise ValueError(f"a clip's name must end in {', '.join(SUFFIXES)}, got {path}")
-        unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix.lower()}")
-        try:
+        check_fps(path, self.fps)
+        with whole_file(path) as unfinished:
             write(unfinished)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def _animation(self, file: Path) -> None:
         first, *others = (Image.fromarray(np.asarray(frame)) for frame in self.frames)
@@ -77,18 +77,37 @@ def pyav(files: str = "MP4", instead: str = ".webp or .gif") -> ModuleType:
     return av
 
 
+def check_fps(path: Path, fps: float) -> None:
+    """Raise ValueError if a clip's file cannot hold so many frames a second, or shows another number of them."""
+    most = MOST_FPS[path.suffix.lower()]
+    if not LEAST_FPS <= fps <= most:
+        raise OptionError(
+            f"{option('fps')} of a {path.suffix.lower()} must be from {LEAST_FPS:g} to {most}, got {fps:g}"
+        )
+
+
+def check_is_file(file: Path) -> None:
+    """Raise FileNotFoundError or IsADirectoryError unless a path is a file's."""
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} is a folder; give a file")
+    if not file.exists():
+        raise FileNotFoundError(f"{file} does not exist")
+
+
 def read_clip(file: str | Path) -> tuple[list[Image.Image], float]:
     """Return the frames of an animated WebP or GIF, or of a video that PyAV reads, and how many of them a second.
 
     Raises ValueError if it is neither or has no frames, ImportError without PyAV for videos, FileNotFoundError.
     """
     file = Path(file)
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist")
+    check_is_file(file)
     if file.suffix.lower() in (".webp", ".gif", ".png"):
-        with Image.open(file) as image:
-            frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
-            each = image.info.get("duration") or 0
+        try:
+            with Image.open(file) as image:
+                frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
+                each = image.info.get("duration") or 0
+        except UNREADABLE as error:
+            raise OptionError(f"{option('clip')} {file} has no frames that can be read ({error})") from error
         return frames, 1000 / each if each else 0.0
     av = pyav()
     try:

@@ -126,8 +126,9 @@ class Models:
 
     def check_family(self, family: str | None) -> None:
         """Raise ValueError unless the network is of this family."""
+        about = self.about
         try:
-            check_family(self.about.family, family)
+            check_family(about.family, family)
         except ValueError as error:
             raise OptionError(f"{self.model}: {error}") from error
 

@@ -13,7 +13,11 @@ import torch
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 from torch import Tensor
 
+from ..nextdit.whole_file import whole_file
 from ..version import VERSION
+
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+"""What PIL raises of a file that is no picture, a damaged one, or one so large that it may be an attack."""
 
 
 class Picture(Image.Image):
@@ -44,12 +48,8 @@ class Picture(Image.Image):
         params.setdefault("pnginfo", info)
         if file is None:
             return super().save(fp, "png", **params)
-        unfinished = file.with_name(f".{file.name}.{os.getpid()}.unfinished")
-        try:
+        with whole_file(file) as unfinished:
             super().save(unfinished, "png", **params)
-            os.replace(unfinished, file)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

@@ -19,6 +19,7 @@ Encoder = Callable[[list[str]], tuple[Tensor, Tensor | None]]
 """encoder(prompts) → features (B, L, D) and mask (B, L), None where every token counts."""
 Progress = Callable[[int, int], None]
 """Called with the number of steps done and of all steps: at the start with 0, then after every step."""
+MOST_STEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Sampling:
     def __post_init__(self):
         object.__setattr__(self, "parameters", dict(self.parameters))  # the caller's own may change
         stages(self.solver)
+        if isinstance(self.steps, int) and self.steps > MOST_STEPS:
+            raise OptionError(f"{option('steps')} must be at most {MOST_STEPS}, got {self.steps}")
         self.times()
         if not math.isfinite(self.cfg):
             raise OptionError(f"{option('cfg')} must be a finite number, got {self.cfg}")

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import struct
 import warnings
 import wave
@@ -22,8 +21,9 @@ from torch import Tensor
 
 from ..nextdit.encoders.audio.mel import Mel
 from ..nextdit.encoders.audio.spectrogram import coloured, level_of_spectra
+from ..nextdit.whole_file import whole_file
 from ..options import OptionError, option
-from .clips import COMMENT, pyav
+from .clips import COMMENT, check_is_file, pyav
 from .pictures import Picture
 
 CODECS = {".flac": "flac", ".mp3": "libmp3lame", ".opus": "libopus", ".ogg": "libopus", ".m4a": "aac"}
@@ -73,12 +73,8 @@ class Sound:
         """
         path = Path(path)
         check_format(path, self.rate)
-        unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix.lower()}")
-        try:
+        with whole_file(path) as unfinished:
             self._wav(unfinished) if unfinished.suffix == ".wav" else self._coded(unfinished)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def picture(self) -> Image.Image:
         """Return a spectrogram from 0 to 8 kHz, which knows what made the sound."""
@@ -153,8 +149,7 @@ def read_sound(file: str | Path) -> Sound:
     Raises ValueError if there is none in it, ImportError without PyAV for all but .wav, FileNotFoundError.
     """
     file = Path(file)
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist")
+    check_is_file(file)
     samples, rate = (_read_wav if file.suffix.lower() == ".wav" else _read_coded)(file)
     return heard(Sound(torch.from_numpy(np.ascontiguousarray(samples, np.float32)), rate, {"file": file.name}), file)
 

@@ -19,6 +19,8 @@ from .pictures import Picture, to_pixels, upright_size, versions
 from .sampling import Progress, Sampling, counted, features, guided_velocity, noise
 
 DENOISE = 0.6
+MOST_PIXELS = 100_000
+"""A side of a picture: a slip of the keyboard is said at once, not when memory ends."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def check_sizes(**sizes: object) -> None:
             raise OptionError(f"{option(name)} must be a whole number of pixels, got {size!r}")
         if size is not None and size < 1:
             raise OptionError(f"{option(name)} must be at least 1, got {size}")
+        if size is not None and size > MOST_PIXELS:
+            raise OptionError(f"{option(name)} must be at most {MOST_PIXELS} pixels, got {size}")
 
 
 def check_seeds(seeds: Sequence[object]) -> None:

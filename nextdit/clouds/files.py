@@ -1,7 +1,6 @@
 """Point clouds in files: PLY, XYZ text, the vertices of OBJ, and NumPy arrays."""
 
 import io
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..whole_file import whole_file
 from .ply import read_ply
 
 FAR = 1000
@@ -167,9 +167,5 @@ def save_points(points: Tensor, path: str | Path) -> None:
     """Write points (N, 3) by the path's suffix; the file appears under its name only when whole."""
     path = Path(path)
     content = write_points(points, path.suffix)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
+    with whole_file(path) as unfinished:
         unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

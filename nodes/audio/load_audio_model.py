@@ -1,5 +1,6 @@
 from comfy_api.latest import io
 
+from ...nextdit.files import fingerprint
 from ..adapter.audio import loading
 from ..adapter.host.progress import tell
 from ..adapter.host.schema import schema
@@ -42,6 +43,10 @@ class LoadAudioModel(io.ComfyNode):
                 io.Vae.Output(tooltip="For VAE Decode Audio and VAE Encode Audio."),
             ],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, model_name: str, **_) -> str:
+        return fingerprint(loading.find(model_name))
 
     @classmethod
     def execute(cls, model_name: str, vocoder: str) -> io.NodeOutput:

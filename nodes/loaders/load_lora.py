@@ -1,5 +1,6 @@
 from comfy_api.latest import io
 
+from ...nextdit.files import fingerprint
 from ..adapter.host.progress import tell
 from ..adapter.host.schema import ADVANCED, schema
 from ..adapter.lora import apply as lora
@@ -53,6 +54,10 @@ class LoadLora(io.ComfyNode):
                 io.String.Output(display_name="report", tooltip="What was loaded, averaged and skipped."),
             ],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name: str, **_) -> str:
+        return fingerprint(lora.find(lora_name))
 
     @classmethod
     def execute(cls, model, lora_name: str, strength: float, unmatched: str) -> io.NodeOutput:

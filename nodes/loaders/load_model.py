@@ -1,5 +1,6 @@
 from comfy_api.latest import io
 
+from ...nextdit.files import fingerprint
 from ..adapter.host.progress import tell
 from ..adapter.host.schema import ADVANCED, schema
 from ..adapter.models import loading
@@ -36,6 +37,10 @@ class LoadModel(io.ComfyNode):
             ],
             outputs=[io.Model.Output(tooltip="For any sampler, patch or LoRA node.")],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, model_name: str, **_) -> str:
+        return fingerprint(loading.find(model_name))
 
     @classmethod
     def execute(cls, model_name: str, weight_dtype: str) -> io.NodeOutput:

@@ -1,5 +1,6 @@
 from comfy_api.latest import io
 
+from ...nextdit.files import fingerprint
 from ..adapter.host.progress import tell
 from ..adapter.host.schema import schema
 from ..adapter.models import recognition
@@ -30,6 +31,10 @@ class LoadClassifier(io.ComfyNode):
                 )
             ],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, model_name: str, **_) -> str:
+        return fingerprint(recognition.files()[model_name])
 
     @classmethod
     def execute(cls, model_name: str) -> io.NodeOutput:

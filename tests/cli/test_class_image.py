@@ -66,6 +66,7 @@ def test_wrong_input_is_one_line_that_helps(fails, model, tmp_path):
     assert "--output must end in .png, got bee.jpg" in fails("class", "bee", *own, "-o", "bee.jpg")
     assert "the folder of --output does not exist" in fails("class", "bee", *own, "-o", "none/bee.png")
     assert "here.png is there already; add --overwrite" in fails("class", "bee", *own, "-o", "here.png")
+    assert "--batch must be at most 10000" in fails("class", "bee", *own, "--batch", "9" * 11)
     assert "--batch must be at least 1, got 0" in fails("class", "bee", *own, "--batch", 0)
     assert "--width must be at least 1, got 0" in fails("class", "bee", *own, "--width", 0)
     assert "paints pixels and takes no --vae" in fails("class", "bee", *own, "--vae", "vae.safetensors")

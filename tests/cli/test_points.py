@@ -64,7 +64,7 @@ def test_wrong_input_is_one_line_that_helps(fails, tmp_path, model):
     )
     assert "nowhere.ply does not exist" in fails("points", *label, "--cloud", "nowhere.ply")
     assert "points are read from .ply" in fails("points", *label, "--cloud", model)
-    assert "--output must end in .ply or .xyz or .npy" in fails("points", *label, "-o", "chair.stl")
+    assert "--output must end in .ply, .xyz, .npy, got chair.stl" in fails("points", *label, "-o", "chair.stl")
     assert "the folder of --picture does not exist" in fails("points", *label, "--picture", "none/a.png")
     assert "this model knows plane, chair, table" in fails("points", "--label", "sofa", "--model", model)
     assert "from a label, not from text" in fails("points", "chair", "--model", model)

@@ -78,7 +78,16 @@ def test_remarks_are_not_painted_and_pictures_are_counted(capsys):
         ('fox\n{"seed": 1}', "line 2 has no prompt"),
         ('{"prompt": "fox", "colour": 1}', "line 1: unknown colour; known: prompt, negative, seed"),
         ('{"prompt": "fox", "seed": "1"}', "line 1: seed must be a whole number, got '1'"),
-        ('{"prompt": "fox", "width": 0}', "--width must be at least 1, got 0"),
+        ('{"prompt": "fox", "width": 0}', "line 1: --width must be at least 1, got 0"),
+        ('fox\n{"prompt": "hen", "seed": -1}', "line 2: --seed must be between 0 and"),
+        ('fox\n{"prompt": "hen", "seed": ' + "9" * 5000 + "}", "line 2 starts with { but is no JSON object"),
+        ('{"prompt": ' + "[" * 100_000, "line 1 starts with { but is no JSON object"),
+        ('fox\n{"prompt": "hen", "out": ""}', "line 2: out must end in .png"),
+        ('{"prompt": "fox", "out": "a\\u0000.png"}', "line 1: out must stay within the folder of --output"),
+        (
+            '{"prompt": "fox", "out": "a.png"}\n{"prompt": "hen", "out": "a.png/b.png"}',
+            "a.png is a folder of another line's",
+        ),
         ('{"prompt": "fox", "out": "a.png"}\n{"prompt": "hen", "out": "A.png"}', "is the picture of line 1 already"),
         ('{"prompt": "fox", "out": "../a.png"}', "out must stay within the folder of --output"),
         ('{"prompt": "fox", "out": "a.jpg"}', "out must end in .png"),
@@ -156,3 +165,14 @@ def test_names_sort_as_lines_do():
     Path("many.txt").write_text("fox\n" * 10001, "utf-8")
     jobs = read_jobs(Namespace(prompts=Path("many.txt"), output=Path("all")))
     assert [jobs[0].output.name, jobs[-1].output.name] == ["00001.png", "10001.png"]
+
+
+def test_a_file_that_is_none_is_named(fails):
+    assert "--prompts gone.txt does not exist" in fails("generate", "--prompts", "gone.txt")
+    assert "--prompts . is a folder; give a file with a prompt a line" in fails("generate", "--prompts", ".")
+
+
+def test_an_output_that_is_a_file_is_named(fails):
+    Path("prompts.txt").write_text("fox")
+    told = fails("generate", "--prompts", "prompts.txt", "-o", "prompts.txt")
+    assert "prompts.txt is a file; with --prompts, --output is the folder for the pictures" in told

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lumina_next.cli import main
 from lumina_next.cli.jobs import Job
 from lumina_next.pipelines import Picture
 from lumina_next.tests.cli.test_generate import QUICK, generate
@@ -68,3 +69,23 @@ def test_no_picture_is_written_over_unless_asked_for(capsys, fails, monkeypatch)
     generate("fox", "-o", "fox.png", "--overwrite")
     generate("fox", "--overwrite")
     assert [json.loads(Image.open(f).text["parameters"])["n"] for f in ("fox.png", "lumina-next.png")] == [8, 9]
+
+
+OTHERS = {
+    "points": (["points", "--label", "mug", "--steps", "1", "--count", "8"], "a.ply", ["--negative", "x", "--no-fit"]),
+    "class": (["class", "fox", "--steps", "1"], "a.png", ["--cfg", "1", "--channels", "2", "--rope", "yarn"]),
+    "video": (["video", "dog", "--steps", "1", "--frames", "1"], "a.gif", ["--negative", "x", "--cfg", "1"]),
+    "audio": (["audio", "rain", "--steps", "1", "--seconds", "1"], "a.wav", ["--negative", "x", "--cfg", "1"]),
+}
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_other_commands_tell_it_too(command, capsys):
+    arguments, output, in_vain = OTHERS[command]
+    for more, told in (([], False), (in_vain, True)):
+        assert main([*arguments, *more, "-o", output, "--overwrite"]) == 0
+        said = capsys.readouterr().err
+        for option in more:
+            if option.startswith("--") and option != "--cfg":
+                assert f"lumina-next: {option} does nothing" in said
+        assert ("does nothing" in said) == told

@@ -5,8 +5,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import MixtralConfig, MixtralForCausalLM
 
+from lumina_next.nextdit.files import read_metadata
 from lumina_next.tests.support.checkpoints import write_lora
 from lumina_next.tests.support.graphs import MODEL, TEXT_ENCODER, Graph, TextToImage
 
@@ -172,3 +174,22 @@ def test_two_loads_at_once(server, client):
 
 def own_name(server):
     return server.base / "models/diffusion_models/second_copy.safetensors"
+
+
+def test_a_file_that_changed_is_loaded_again(server, client):
+    """A LoRA or a model that was trained on, and saved under its name, is what the next run paints with."""
+    folders = server.base / "models/diffusion_models", server.base / "models/loras"
+    model, lora = folders[0] / "changing.safetensors", folders[1] / "changing.safetensors"
+    shutil.copy(folders[0] / MODEL, model)
+    write_lora(lora, "diffusion_model")
+    graph = TextToImage(model_name=model.name)
+    changed = {"lora_name": lora.name, "strength": 1.0, "unmatched": "error"}
+    graph.show(graph.sample(model=graph.add("LuminaNextLoadLora", model=graph.model, **changed)))
+    assert client.run(graph).status == "success" and client.run(graph).cached == set(graph)
+    for file in (model, lora):
+        weights, about = load_file(file), read_metadata(file)
+        file.unlink()
+        save_file({key: 1.5 * value for key, value in weights.items()}, file, about)
+        run = client.run(graph)
+        assert run.status == "success" and run.cached < set(graph), f"{file} changed"
+        assert client.run(graph).cached == set(graph)

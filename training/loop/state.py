@@ -1,7 +1,6 @@
 """A training run on disk: everything that it takes to go on at the next step, and the checkpoint to use."""
 
 import copy
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from ...nextdit import save_model
+from ...nextdit.whole_file import whole_file
 from .optimisation import MovingAverage
 
 Model = Any
@@ -35,9 +35,8 @@ class Run:
             "seconds": self.seconds,
             "losses": self.losses,
         }
-        unfinished = file.with_suffix(".unfinished")
-        torch.save(state, unfinished)
-        os.replace(unfinished, file)
+        with whole_file(file) as unfinished:
+            torch.save(state, unfinished)
 
     def resume(self, file: Path) -> None:
         """Take over the state of a file. Raises ValueError if it is of another architecture or optimizer."""

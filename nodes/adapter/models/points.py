@@ -116,6 +116,13 @@ def clouds_of(latent: dict) -> list[Tensor]:
             f"expected a latent of points, (batch, 3, points), got {tuple(samples.shape)}: connect what a model of "
             "points sampled, Empty Points or Load Points"
         )
+    if not samples.numel():
+        raise ValueError(f"the latent {tuple(samples.shape)} has no points: make at least one cloud of one point")
+    if lost := int((~samples.isfinite()).any(1).sum()):
+        raise ValueError(
+            f"{lost} of the {samples.shape[0] * samples.shape[2]} points are NaN or infinite: sample them again, with "
+            "less guidance or the model in fp32"
+        )
     return list(samples.transpose(1, 2).float().cpu())
 
 

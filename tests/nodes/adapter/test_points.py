@@ -138,6 +138,11 @@ def test_conditioning_without_a_label_is_that_which_steers_away(patcher):
 def test_wrong_input_is_an_error_that_helps(patcher, tmp_path):
     with pytest.raises(ValueError, match="expected a latent of points"):
         points.clouds_of({"samples": torch.zeros(1, 4, 8, 8)})
+    for none in ((0, 3, 9), (1, 3, 0)):
+        with pytest.raises(ValueError, match="has no points"):
+            points.clouds_of({"samples": torch.zeros(none)})
+    with pytest.raises(ValueError, match="2 of the 18 points are NaN or infinite: sample them again"):
+        points.clouds_of({"samples": torch.zeros(2, 3, 9).index_fill(2, torch.tensor([4]), float("nan"))})
     with pytest.raises(ValueError, match=r"takes point clouds, \(batch, 3, points\)"):
         sample(patcher, {"samples": torch.zeros(1, 4, 8, 8)})
     with pytest.raises(ValueError, match="from a label, not from text"):

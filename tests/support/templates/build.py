@@ -5,6 +5,7 @@ from a run of each. It needs a ComfyUI and a Chromium, as the tests do: the edit
 measures them.
 """
 
+import argparse
 import io
 import json
 import sys
@@ -107,10 +108,17 @@ def write_screenshot(browser: Browser, template: Template) -> None:
 
 
 def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="API files without .json; default: all")
+    parser.add_argument("--pictures", action="store_true", help="also the template browser's pictures")
+    options = parser.parse_args(arguments)
+    known = {each.api for each in (*TEMPLATES, *BLUEPRINTS)}
+    if unknown := sorted(set(options.names) - known):
+        parser.error(f"unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     comfyui, chromium = find_comfyui(), find_chromium()
     if comfyui is None or chromium is None:
         raise SystemExit("This needs a ComfyUI (set COMFYUI_PATH) and a Chromium on PATH.")
-    names = [argument for argument in arguments if not argument.startswith("--")]
+    names = options.names
     templates = [template for template in TEMPLATES if not names or template.api in names]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as base, ComfyServer(comfyui, Path(base)) as server:
         write_official_stand_ins(Path(base) / "models")
@@ -119,12 +127,12 @@ def main(arguments: list[str]) -> None:
             page.open_editor(browser, server.url)
             for template in templates:
                 write_template(browser, template)
-                if "--pictures" in arguments and template.api in SHOWN:
+                if options.pictures and template.api in SHOWN:
                     write_screenshot(browser, template)
             for blueprint in BLUEPRINTS:
                 if not names or blueprint.api in names:
                     write(SUBGRAPHS / f"{blueprint.title}.json", build_blueprint(browser, blueprint))
-        if "--pictures" in arguments:
+        if options.pictures:
             client = ComfyClient(server.url)
             for template in templates:
                 write_picture(client, template)
