@@ -231,6 +231,10 @@ def draw(
     """Return the sound (samples,) of a request; `given` is what it starts from."""
     rate, config, encoder = belonging.coder.mel.sample_rate, models.config, belonging.encoder()
     samples = round(seconds * rate)
+    if not samples:
+        raise OptionError(
+            f"{option('seconds')} is {seconds:g}, less than one of {rate} samples a second: ask for more"
+        )
     frames = -(-samples // (belonging.coder.hop * config.patch_size)) * config.patch_size
     start, sampling = None, request.sampling
     if given is not None:

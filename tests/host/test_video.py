@@ -149,7 +149,7 @@ def test_wrong_input_is_an_error_that_helps(client):
     graph = TextToVideo(frames=4)
     image = graph.add("EmptyImage", width=32, height=32, batch_size=4, color=0)
     graph.save(graph.decoded(graph.sample(latent_image=graph.images_to_latent(first_image=image), **FAST)), "wrong")
-    assert "4 images fill all 4 frames: set frames to more than that" in error(graph)
+    assert "the images given, 4, leave none of 4 frames to draw: set frames to more than that" in error(graph)
     graph = TextToVideo()
     graph.save(graph.decoded(graph.sample(latent_image=graph.images_to_latent(), **FAST)), "wrong")
     assert "connect one to Image to Video, or use Empty Video Latent" in error(with_inputs(graph, "KSampler", seed=3))

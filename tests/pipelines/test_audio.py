@@ -56,6 +56,8 @@ def test_a_prompt_becomes_sound_as_long_as_in_training_or_as_asked_for(models):
     exact = audio(AudioRequest("x", seconds=0.5, sampling=FAST), models, lambda *done: progress.append(done))
     assert len(exact.samples) == RATE // 2 and progress == [(0, 2), (1, 2), (2, 2)]
     assert len(make(models, seconds=0.001).samples) == 16
+    with pytest.raises(ValueError, match="seconds is 1e-09, less than one of 16000 samples a second"):
+        make(models, seconds=1e-9)
 
 
 def test_longer_sounds_are_stretched(models):

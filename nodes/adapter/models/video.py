@@ -142,7 +142,9 @@ def image_to_video(vae, frames: int, width: int, height: int, first=None, last=N
         )
     count = sum(len(images) for images in (first, last) if images is not None)
     if count >= frames:
-        raise ValueError(f"{count} images fill all {frames} frames: set frames to more than that")
+        raise ValueError(
+            f"the images given, {count}, leave none of {frames} frames to draw: set frames to more than that"
+        )
     latent = empty_video(frames, width, height, 1, vae)
     samples = latent["samples"]
     mask = torch.ones(1, 1, *samples.shape[2:])
