@@ -232,9 +232,7 @@ def draw(
     rate, config, encoder = belonging.coder.mel.sample_rate, models.config, belonging.encoder()
     samples = round(seconds * rate)
     if not samples:
-        raise OptionError(
-            f"{option('seconds')} is {seconds:g}, less than one of {rate} samples a second: ask for more"
-        )
+        raise OptionError(f"{option('seconds')} is {seconds:g}, less than one of {rate} samples a second: ask for more")
     frames = -(-samples // (belonging.coder.hop * config.patch_size)) * config.patch_size
     start, sampling = None, request.sampling
     if given is not None:
