@@ -5,7 +5,7 @@ import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -109,7 +109,12 @@ def is_pickle(file: Path) -> bool:
 
 def fingerprint(path: str | Path) -> str:
     """Return a text that changes when one of the files that hold the tensors is replaced. Raises as `shards`."""
-    found = ((file, file.stat()) for file in shards(network_file(path)))
+    return fingerprint_of(shards(network_file(path)))
+
+
+def fingerprint_of(files: Iterable[Path]) -> str:
+    """Return a text that changes when one of these files is replaced. Raises OSError."""
+    found = ((file, file.stat()) for file in files)
     return ";".join(f"{file}:{about.st_size}:{about.st_mtime_ns}" for file, about in found)
 
 

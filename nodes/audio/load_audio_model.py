@@ -1,6 +1,5 @@
 from comfy_api.latest import io
 
-from ...nextdit.files import fingerprint
 from ..adapter.audio import loading
 from ..adapter.host.progress import tell
 from ..adapter.host.schema import schema
@@ -45,8 +44,8 @@ class LoadAudioModel(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, model_name: str, **_) -> str:
-        return fingerprint(loading.find(model_name))
+    def fingerprint_inputs(cls, model_name: str, vocoder: str = loading.BESIDE) -> str:
+        return loading.fingerprint(model_name, vocoder)
 
     @classmethod
     def execute(cls, model_name: str, vocoder: str) -> io.NodeOutput:

@@ -5,7 +5,8 @@ from pathlib import Path
 from ....nextdit.audio_files import AUTOENCODER, GRIFFIN_LIM, TEXT, build_coder, build_text, find_vocoder
 from ....nextdit.encoders.audio.bigvgan import bigvgan_files
 from ....nextdit.families import recognise
-from ....nextdit.files import AUDIO, network_file, read_header
+from ....nextdit.files import AUDIO, fingerprint_of, network_file, read_header
+from ....nextdit.files import fingerprint as fingerprint_of_weights
 from ....nextdit.text_files import read_json
 from ..host.listing import file_names, find_file, folders, not_found, roots
 from ..host.reading import read
@@ -100,6 +101,14 @@ def describe(model, coder, path: Path, vocoder: str) -> str:
     return (
         f"{config.title}, {config.train_seconds:.0f} s in training, {coder.mel.sample_rate / 1000:g} kHz mono; by {by}"
     )
+
+
+def fingerprint(name: str, vocoder: str = BESIDE) -> str:
+    """Return a text that changes when a file of a checkpoint or of its vocoder is replaced. Raises as `load`."""
+    path, chosen = find(name), _vocoder(vocoder)
+    folder = find_vocoder(path) if chosen is None else chosen
+    own = bigvgan_files(folder) if isinstance(folder, Path) else None
+    return ";".join([fingerprint_of_weights(path), fingerprint_of(own or ())])
 
 
 def _vocoder(name: str) -> str | Path | None:

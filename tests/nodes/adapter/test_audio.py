@@ -217,3 +217,15 @@ def test_a_repository_of_another_model_with_a_checkpoint_in_it_is_not_listed_as_
     monkeypatch.setattr(loading, "roots", lambda *kinds: [models])
     assert not loading._repositories()
     assert "stable-diffusion" not in audio_loading.model_names()
+
+
+def test_a_vocoder_saved_anew_is_noticed(tmp_path):
+    with only_checkpoints(tmp_path):
+        write_released(tmp_path / "Lumina-T2Audio")
+        folder = next(file.parent for file in tmp_path.rglob("best_netG.pt"))
+        before = audio_loading.fingerprint("Lumina-T2Audio")
+        without = audio_loading.fingerprint("Lumina-T2Audio", "griffin_lim")
+        weights = folder / "best_netG.pt"
+        weights.write_bytes(weights.read_bytes() + b"more")
+        assert audio_loading.fingerprint("Lumina-T2Audio") != before
+        assert audio_loading.fingerprint("Lumina-T2Audio", "griffin_lim") == without

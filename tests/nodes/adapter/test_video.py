@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from lumina_next.nextdit import ContextDrop, RopeScaling, load_model, save_model
 from lumina_next.nodes.adapter.lora import apply as lora
 from lumina_next.nodes.adapter.models import loading
-from lumina_next.nodes.adapter.models.video import empty_video
+from lumina_next.nodes.adapter.models.video import decode_video, empty_video
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
 from lumina_next.nodes.adapter.patches.scaled_rope import describe, scale_rope
 from lumina_next.tests.support.patch_models import prompt, spied
@@ -253,3 +253,12 @@ def test_a_lora_of_the_text_to_image_model_fits(patcher, tmp_path):
 
 def test_the_loader_says_sizes_frames_and_vae(patcher):
     assert loading.describe(patcher) == "Next-DiT, video, trained at 32 × 32, 8 frames; VAE: pixel_space"
+
+
+def test_a_vae_of_other_channels_is_refused():
+    from comfy.sd import VAE
+
+    pixels = VAE(sd={"pixel_space_vae": torch.tensor(1.0)})
+    with pytest.raises(ValueError, match="the latent has 16 channels, but this VAE decodes 3"):
+        decode_video({"samples": torch.zeros(1, 16, 2, 8, 8)}, pixels)
+    assert decode_video({"samples": torch.zeros(1, 3, 2, 8, 8)}, pixels).shape == (2, 8, 8, 3)
