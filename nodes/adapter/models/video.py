@@ -120,8 +120,8 @@ def decode_video(latent: dict, vae) -> Tensor:
     channels = getattr(vae, "latent_channels", samples.shape[1])
     if samples.shape[1] != channels:
         raise ValueError(
-            f"the latent has {samples.shape[1]} channels, but this VAE decodes {channels}: choose the VAE that belongs to "
-            "the model in Load VAE (pixel_space for models in pixel space)"
+            f"the latent has {samples.shape[1]} channels, but this VAE decodes {channels}: choose the VAE that belongs "
+            "to the model in Load VAE (pixel_space for models in pixel space)"
         )
     images = vae.decode(samples.movedim(2, 1).flatten(0, 1))
     check_image_vae(images)
