@@ -79,5 +79,6 @@ class TimedPrompt(io.ComfyNode):
         cls, conditioning, timed, begins: float, ends: float, fade: float, areas_until: float, mask=None, strength=1.0
     ) -> io.NodeOutput:
         stretch = Stretch(begins, ends, fade)
-        settings = {"strength": strength, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
-        return io.NodeOutput(regions.add_region(conditioning, timed, mask, False, areas_until, stretch, **settings))
+        return io.NodeOutput(
+            regions.add_region(conditioning, timed, mask, False, areas_until, stretch, strength=strength)
+        )

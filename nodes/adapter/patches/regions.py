@@ -39,9 +39,10 @@ def add_region(
     """Return a CONDITIONING with a region added to each of its entries, after those that it has.
 
     Each entry of `region` becomes one; what stock nodes set on it (mask, area, strength, timestep range) counts too.
-    `settings` are strength, global_weight, start_percent and end_percent; of several areas_until the last counts.
-    `stretch` is when the region is heard in a sound or seen in a clip. Raises ValueError for settings out of range, a
-    region that carries what a region cannot have, and regions of both maths in one conditioning.
+    `settings` are strength, global_weight, start_percent and end_percent, by default without effect; of several
+    areas_until the last counts. `stretch` is when the region is heard in a sound or seen in a clip. Raises ValueError
+    for settings out of range, a region that carries what a region cannot have, and regions of both maths in one
+    conditioning.
     """
     new = tuple(_region(features, options, mask, summed, stretch, **settings) for features, options in region)
     out = []
@@ -58,8 +59,16 @@ def add_region(
 
 
 def _region(
-    features: Tensor, options: dict, mask, summed: bool, stretch, strength, global_weight, start_percent, end_percent
-):
+    features: Tensor,
+    options: dict,
+    mask: Tensor | None,
+    summed: bool,
+    stretch: Stretch | None,
+    strength: float = 1.0,
+    global_weight: float = 0.0,
+    start_percent: float = 0.0,
+    end_percent: float = 1.0,
+) -> RegionalPrompt:
     ours = {"control"} if options.get("control") is CONTROL else set()  # of a region that has regions itself
     other = sorted(set(options) - CARRIED - STOCK - ours)
     if other:

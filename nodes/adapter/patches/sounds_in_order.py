@@ -3,8 +3,6 @@
 from ....nextdit.captions import Part, in_parts, prompt_of, read
 from .regions import add_region
 
-SETTINGS = {"strength": 1.0, "global_weight": 0.0, "start_percent": 0.0, "end_percent": 1.0}
-
 
 def encode_in_order(clip, caption: str, areas_until: float) -> tuple[list, str]:
     """Return the CONDITIONING of a caption, as `captions.in_parts` reads it, and what is heard when, in words.
@@ -22,9 +20,7 @@ def encode_in_order(clip, caption: str, areas_until: float) -> tuple[list, str]:
         return encoded(caption), "one sound all the time"
     conditioning = encoded(prompt_of(caption).structured)
     for part in parts:
-        conditioning = add_region(
-            conditioning, encoded(part.prompt), None, False, areas_until, part.stretch, **SETTINGS
-        )
+        conditioning = add_region(conditioning, encoded(part.prompt), None, False, areas_until, part.stretch)
     return conditioning, "; ".join(in_words(part) for part in parts)
 
 
