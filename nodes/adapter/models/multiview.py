@@ -38,7 +38,9 @@ class LuminaNextMultiView(OwnModel):
 
     def extra_conds(self, **kwargs) -> dict:
         if regions.KEY in kwargs.get("model_conds", {}):
-            raise ValueError("Regional Prompt is for single pictures: remove it in front of a multi-view model")
+            raise ValueError(
+                "Regional Prompt is for single pictures, clips and sounds: remove it in front of a multi-view model"
+            )
         azimuths, noise = kwargs.get(AZIMUTHS), kwargs["noise"]
         out = super().extra_conds(**kwargs)
         check_batch(azimuths, len(noise))

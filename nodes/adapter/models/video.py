@@ -16,11 +16,12 @@ from ....nextdit.call import Call
 from ....nextdit.models.video import FAMILY, VideoNextDiT
 from ..host.decoding import check_video_decoders
 from ..host.time import flow_time
-from ..patches.model_call import FRAMES, GIVEN
 from ..patches.regions import prompt_conds, regional_call
 from .base import OwnConfig, OwnModel, image_model
 from .network import OwnNetwork
 from .views import EMPTY_CHANNELS, EMPTY_RATIO
+
+GIVEN, FRAMES = "video_given", "video_frames"
 
 
 class Network(OwnNetwork, VideoNextDiT):

@@ -13,8 +13,6 @@ from ....nextdit.span import NEVER
 from ..host.core_families import patch_of
 from ..host.time import flow_time
 
-GIVEN, FRAMES = "video_given", "video_frames"
-"""Arguments of a call of our video models."""
 REFERENCES = ("reference_latent", "time_dim_concat", "context_latents")
 """Arguments of a call of core's Wan that put frames beside the clip's, as large as they are."""
 
