@@ -25,6 +25,7 @@ from ...training.loop.trainer import Trainer, parser, start, train
 from ..shared.comfyui import add_comfyui, import_comfyui
 from ..shared.truth import DEMO
 from .batches import JointBatches
+from .config import CONFIG
 
 KNOWN = 16
 SHOWN = 8
@@ -105,6 +106,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = stage.add_argument
     add("--model", type=Path, help="checkpoint to start from (default: an untrained network)")
     add("--train-pixels", type=int, default=64, help="side of the pictures")
+    add("--patch-size", type=int, help="side of a token in pixels, of an untrained network (default: 4)")
     add("--known", type=int, default=KNOWN, help="how many of the demo's concepts")
     add("--two", type=float, default=0.38, help="share of the steps with canvases for two pictures")
     add("--tokens", type=int, default=4096, help="image tokens a batch")
@@ -117,7 +119,10 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
     from . import network
 
     torch.manual_seed(options.seed)
-    model = network.build() if options.model is None else network.load(options.model)
+    if options.model:
+        model = network.load(options.model)
+    else:
+        model = network.build(CONFIG | ({"patch_size": options.patch_size} if options.patch_size else {}))
     if options.compile:  # its layers are the trainer's
         for layer in model.noise_refiner:
             layer.compile(dynamic=True)

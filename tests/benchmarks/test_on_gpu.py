@@ -16,6 +16,7 @@ import torch
 from lumina_next.benchmarks.on_gpu import networks, run, tables, timing, training
 from lumina_next.benchmarks.on_gpu.attention import CUDNN_FIRST, WAYS, Case, exact, tensors, with_kernels
 from lumina_next.benchmarks.on_gpu.choices import VARIANTS
+from lumina_next.benchmarks.on_gpu.stage import Setup
 from lumina_next.benchmarks.on_gpu.tables import Tables
 from lumina_next.benchmarks.on_gpu.variants import Variant, variant_of
 from lumina_next.benchmarks.shared.sections import Bench
@@ -203,6 +204,22 @@ def test_fused_kernels_are_right_and_compile_for_every_card(how, tmp_path):
     words = [sys.executable, "-m", "lumina_next.tests.benchmarks.triton_checks", how]
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_training_that_cannot_be_compiled_goes_on_without(tmp_path, monkeypatch):
+    calls = []
+
+    def started(words, **kwargs):
+        calls.append(words)
+        (tmp_path / "losses.txt").write_text("0.5\n")
+        (tmp_path / "demo-128.safetensors").touch()
+        return SimpleNamespace(returncode=int("--compile" in words), stderr="no triton")
+
+    monkeypatch.setattr(training.subprocess, "run", started)
+    setup = Setup(torch.device("cuda"), Tables(tmp_path, {}), time.monotonic() + 60, data=tmp_path, run=tmp_path, folder=tmp_path)
+    assert training.train(setup)["compiled"] == "no"
+    assert ["--compile" in words for words in calls] == [True, False]
+    assert all(words[words.index("--sizes") + 1] == training.SIZES for words in calls)
 
 
 def test_the_next_demo_fits_what_may_come_back():

@@ -157,6 +157,13 @@ def test_training_goes_on_where_it_stopped(tmp_path, trained):
     assert (model.known, model.train_size) == (KNOWN, 32)
 
 
+def test_patches_may_be_smaller_for_more_positions(tmp_path):
+    options = ["--run", str(tmp_path), "--patch-size", "2", "--known", str(KNOWN), "--comfyui", COMFYUI]
+    options += ["--train-pixels", "32", "--tokens", "128", "--no-compile", "--no-samples", "--device", "cpu"]
+    trainer = run.make_trainer(run.parse(options))
+    assert trainer.run.model.patch_size == 2 and trainer.task.about(trainer.run.model)["train_tokens"] == "16"
+
+
 def test_the_benchmarks_measure_it(tmp_path, trained):
     shared = ["--model", str(trained), "--comfyui", COMFYUI, "--steps", "1", "--results", str(tmp_path)]
     pictures = ["--pictures", str(tmp_path), "--name"]

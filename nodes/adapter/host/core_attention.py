@@ -31,10 +31,11 @@ class EditRequest:
     """What one call's attention is to be edited by, and whether that happened.
 
     It travels as an argument of the call: torch.compile sees when an argument changes, while core's compile node has
-    it overlook changes of transformer_options.
+    it overlook changes of transformer_options. `or_say` hears why it did not happen; None where that is an error.
     """
 
-    def __init__(self, value):
+    def __init__(self, value, or_say: Callable[[str], None] | None = None):
+        self.or_say = or_say
         self.value, self.sent, self.attended, self.numbered, self.done = value, False, False, False, False
 
 
@@ -81,6 +82,11 @@ def main_layers_say_their_number() -> bool:
     return ("double", 0) in said
 
 
+def reaches_main_layers(family: CoreFamily) -> bool:
+    """Tell whether `check_main_layers` lets a family pass."""
+    return not family.closed and (not isinstance(family.sequence, NextDiTSequence) or main_layers_say_their_number())
+
+
 def check_main_layers(what: str, family: CoreFamily) -> None:
     """Raise ValueError if a family's attention cannot be reached, RuntimeError if this ComfyUI's NextDiT's cannot.
 
@@ -91,7 +97,7 @@ def check_main_layers(what: str, family: CoreFamily) -> None:
             f"{what} cannot reach the attention of {family.name} models, since {family.closed}; turn it off, or use "
             "another model"
         )
-    if isinstance(family.sequence, NextDiTSequence) and not main_layers_say_their_number():
+    if not reaches_main_layers(family):
         raise RuntimeError(
             f"{what} cannot hook Lumina-Image-2.0 or Z-Image in this release of ComfyUI: their layers do not say which "
             "one attends; update ComfyUI, or this pack where ComfyUI is the latest"
@@ -101,11 +107,14 @@ def check_main_layers(what: str, family: CoreFamily) -> None:
 def run_with_request(key: str, what: str, request: EditRequest, executor, *args, **kwargs) -> Tensor:
     """Run an APPLY_MODEL wrapper's executor with a request for the `editing` wrapper of the same key.
 
-    Raises RuntimeError, naming `what`, if attention was computed without it.
+    If attention was computed without it: raises RuntimeError, naming `what`, or calls `request.or_say` with that.
     """
     result = executor(*args, **kwargs, **{key: request})
     if request.sent and not request.done:
-        raise RuntimeError(f"{what} did not reach this model's attention: {_why_not(request, executor, args, kwargs)}")
+        error = f"{what} did not reach this model's attention: {_why_not(request, executor, args, kwargs)}"
+        if request.or_say is None:
+            raise RuntimeError(error)
+        request.or_say(error)
     return result
 
 

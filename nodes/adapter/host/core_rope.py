@@ -104,11 +104,11 @@ def embedder_path(family: CoreFamily) -> str:
     return f"diffusion_model.{family.embedder}"
 
 
-def patch_core(patched, network, family: CoreFamily, settings, key: str, tell) -> None:
+def patch_core(patched, network, family: CoreFamily, settings, key: str, tell, or_say=None) -> None:
     """Hook scaled RoPE into a clone of a core MODEL; tell(grid) is called with the size of every call.
 
-    Raises ValueError if proportional attention is asked of a family whose attention cannot be reached, RuntimeError if
-    this ComfyUI has moved the doors.
+    `or_say` hears what keeps proportional attention from a call; None where that is an error. Raises ValueError if
+    that attention is asked of a family that has no way in, RuntimeError if this ComfyUI has moved the doors.
     """
     plain = plain_embedder(patched, family)
     if settings.proportional:
@@ -129,7 +129,7 @@ def patch_core(patched, network, family: CoreFamily, settings, key: str, tell) -
             turn = calls[x.device] = Turn(thetas, image, family.sequence.plain_calls(network, kwargs))
         try:
             if rope.proportional:
-                request = EditRequest(rope.logit_scale(math.prod(image.grid)))
+                request = EditRequest(rope.logit_scale(math.prod(image.grid)), or_say)
                 result = run_with_request(key, PROPORTIONAL, request, executor, x, t, *args, **kwargs)
             else:
                 result = executor(x, t, *args, **kwargs)

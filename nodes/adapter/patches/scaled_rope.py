@@ -1,5 +1,6 @@
 """Scaled RoPE as a patch on a MODEL: the size is taken from every call's latent, the time from its sigma."""
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -101,17 +102,22 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
         native = native_size_of(model, network, train_size)
         frames = (network.train_frames or 0) if isinstance(network, OwnNetwork) else 0
         settings = Settings(method, native.tokens, any_aspect=native.any_aspect, train_frames=frames, **options)
-    chosen, choice = settings.scaling(1.0, settings.proportional).resolved(family_key(model, network))  # refuses now
+    asked = settings.proportional
+    chosen, choice = settings.scaling(1.0, asked).resolved(family_key(model, network))  # refuses now
     if choice is not None:
-        told = {"method": chosen.method, "watershed": chosen.watershed, "proportional": chosen.proportional}
-        settings = replace(settings, **told, why=choice.why)
+        told: dict = {"method": chosen.method, "watershed": chosen.watershed, "proportional": chosen.proportional}
+        why = choice.why
+        if chosen.proportional and not asked and not sharpens(network):
+            told["proportional"], why = False, f"{why}, which this ComfyUI is too old for: without it"
+        settings = replace(settings, **told, why=why)
     if settings.per_axis and isinstance(network, OwnNetwork) and network.axes.in_line:
         raise ValueError(
             "this model counts its patches in one line, row after row, so it has no positions to scale per axis: "
             "turn per_axis off"
         )
     patched = model.clone()
-    tell = _tell_once(settings, token_pixels(model, network), running_node())
+    node = running_node()
+    tell = _tell_once(settings, token_pixels(model, network), node)
     if isinstance(network, OwnNetwork):
         replace_wrapper(patched, WrappersMP.APPLY_MODEL, WRAPPER, _argument(settings, network.patch_size, tell))
         latents = model.get_model_object("latent_format")
@@ -120,8 +126,17 @@ def scale_rope(model, method: str, train_size: int = 0, **options):
     else:
         from ..host.core_rope import patch_core
 
-        patch_core(patched, network, core_family(network), settings, WRAPPER, tell)
+        patch_core(patched, network, core_family(network), settings, WRAPPER, tell, None if asked else _warn_once(node))
     return patched, settings
+
+
+def sharpens(network) -> bool:
+    """Tell whether a network can have proportional attention, which takes a ComfyUI that tells which layer attends."""
+    if isinstance(network, OwnNetwork):
+        return True
+    from ..host.core_attention import reaches_main_layers
+
+    return reaches_main_layers(core_family(network))
 
 
 def stretchable(model):
@@ -191,6 +206,19 @@ def _tell_once(settings: Settings, width: int, node: str | None) -> Callable[...
             say(node, settings.words(grid, width, frames))
 
     return tell
+
+
+def _warn_once(node: str | None) -> Callable[[str], None]:
+    """Return what says on the node, and in the log, why a model runs without what `auto` would have given it."""
+    said: set[str] = set()
+
+    def warn(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            logging.warning("Scaled RoPE goes on without: %s", text)
+            say(node, f"auto goes on without: {text}")
+
+    return warn
 
 
 def describe(settings: Settings, grid: tuple[int, int], width: int, frames: int = 1) -> str:

@@ -36,7 +36,7 @@ def formula(method, s, head_dim, t, axes, train_tokens=64, watershed=0.3, start=
         kept = [min(max((train_tokens / (2 * math.pi) * B**-x - 1) / 31, 0.0), 1.0) for x in e]
         return [B**-x * (share + (1 - share) / s) for x, share in zip(e, kept, strict=True)]
     if method == "auto":
-        return formula("time_aware" if train_tokens > 32 else "time_aware_late", s, head_dim, t, axes, train_tokens)
+        return formula("time_aware_late", s, head_dim, t, axes, train_tokens, start=start, end=end)
     if method == "time_aware_late":
         r = smooth_step(t, start, end)
         return [B**-x / s ** (1 - r * (1 - x / e[-1])) for x in e]
@@ -54,13 +54,14 @@ def test_frequencies_equal_the_formulas(method, head_dim, axes, s):
         torch.testing.assert_close(got.double(), expected, rtol=2e-6, atol=1e-6, msg=lambda m, t=t: f"at {t=}: {m}")
 
 
-def test_auto_goes_by_the_family_and_the_positions_per_axis():
+def test_auto_goes_by_the_family():
     chosen = {key: RopeScaling("auto", 2.0, key[1]).resolved(key[0]) for key in AUTO}
     assert {key: rope.method for key, (rope, _) in chosen.items()} == AUTO
     assert {key for key, (rope, _) in chosen.items() if rope.proportional} == SHARPENED
     assert all(choice.why for _, choice in chosen.values())
     assert RopeScaling("interpolation", 2.0).resolved("lumina_next") == (RopeScaling("interpolation", 2.0), None)
-    for tokens in (16, 32, 33, 128):
+    assert "(this model has 128)" in chosen["z_image", 128][1].why  # networks with as many were not measured
+    for tokens in (16, 64, 65, 128):
         t = torch.tensor([0.1, 0.85, 1.0])
         named = RopeScaling("auto", 2.0, tokens).resolved(None)[0]
         assert torch.equal(RopeScaling("auto", 2.0, tokens).frequencies(72, t), named.frequencies(72, t))
@@ -68,18 +69,17 @@ def test_auto_goes_by_the_family_and_the_positions_per_axis():
 
 AUTO = {
     (None, 16): "time_aware_late",
-    (None, 32): "time_aware_late",
-    (None, 33): "time_aware",
+    (None, 64): "time_aware_late",
+    (None, 65): "time_aware_late",
     ("lumina_next", 64): "time_aware_watershed",
     ("lumina_image_2", 16): "time_aware_late",
-    ("lumina_image_2", 32): "time_aware_late",
-    ("lumina_image_2", 64): "time_aware",
-    ("z_image", 128): "time_aware",
-    ("qwen_image", 83): "time_aware",
+    ("lumina_image_2", 64): "time_aware_late",
+    ("z_image", 128): "time_aware_late",
+    ("qwen_image", 83): "time_aware_late",
     ("audio", 16): "time_aware",
     ("audio", 128): "time_aware",
 }
-SHARPENED = {("lumina_next", 64), ("lumina_image_2", 16), ("lumina_image_2", 32)}
+SHARPENED = {("lumina_next", 64), ("lumina_image_2", 16), ("lumina_image_2", 64)}
 
 
 def test_yarns_temperature_is_its_papers():

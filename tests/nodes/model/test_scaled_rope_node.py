@@ -8,11 +8,14 @@ from comfy.patcher_extension import WrappersMP
 
 from lumina_next.nextdit import NextDiT, NextDiTConfig, save_model
 from lumina_next.nextdit.layers.rope_scaling import DEFAULT, METHODS
+from lumina_next.nodes.adapter.host import core_attention
+from lumina_next.nodes.adapter.host.core_attention import OVERRIDE
 from lumina_next.nodes.adapter.models import loading
+from lumina_next.nodes.adapter.patches import scaled_rope
 from lumina_next.nodes.adapter.patches.scaled_rope import Settings, describe, draw_readout, scale_rope
 from lumina_next.nodes.model.scaled_rope import ScaledRope
 from lumina_next.tests.nodes.model.test_patch_scaled_rope import TRAIN
-from lumina_next.tests.support.patch_models import load_own, sample
+from lumina_next.tests.support.patch_models import load, load_own, sample
 
 
 def test_the_training_size_is_the_models(model):
@@ -87,16 +90,51 @@ def test_auto_is_the_method_it_says(model):
     z_image = model.model.model_config.unet_config.get("z_image_modulation", False)
     own = model.model.model_config.unet_config["image_model"] != "lumina2"
     settings = scale_rope(model, "auto")[1]
-    assert settings.method == ("time_aware_watershed" if own else "time_aware") and settings.proportional == own
+    assert settings.method == ("time_aware_watershed" if own else "time_aware_late")
+    assert settings.proportional == (not z_image)  # which was not measured
     line = describe(settings, (256, 256), 16)
     side = 2048 if z_image else 1024
     assert line.startswith(f"4096 × 4096 is {4096 // side} times the native {side} × {side}: auto: {settings.method}, ")
     few = scale_rope(model, "auto", TRAIN)[1]
     named = scale_rope(model, "time_aware_late", TRAIN, proportional=few.proportional)
     if not own:  # whose makers' demos are followed at any size
-        assert few.method == "time_aware_late" and few.proportional == (not z_image)  # which was not measured
+        assert few.method == "time_aware_late" and few.proportional == (not z_image)
         assert torch.equal(sample(scale_rope(model, "auto", TRAIN)[0]), sample(named[0]))
     assert "auto" not in describe(named[1], (16, 16), 16)
+
+
+def test_auto_goes_without_what_an_old_comfyui_cannot_do(monkeypatch):
+    core, small = load("lumina_image_2"), {"train_size": TRAIN}
+    monkeypatch.setattr(core_attention, "main_layers_say_their_number", lambda: False)
+    patched, settings = scale_rope(core, "auto", **small)
+    assert settings.method == "time_aware_late" and not settings.proportional
+    assert describe(settings, (256, 256), 16).endswith("attention, which this ComfyUI is too old for: without it")
+    assert torch.equal(sample(patched), sample(scale_rope(core, "time_aware_late", **small)[0]))
+    with pytest.raises(RuntimeError, match="Proportional attention cannot hook Lumina-Image-2.0"):
+        scale_rope(core, "auto", **small, proportional=True)  # who asks for it is told
+
+
+def test_auto_goes_on_where_another_node_attends_in_its_place(monkeypatch, caplog):
+    """What nobody asked for is no reason to stop; what somebody did is."""
+    core, small, said = load("lumina_image_2"), {"train_size": TRAIN}, []
+    monkeypatch.setattr(scaled_rope, "running_node", lambda: "7")
+    monkeypatch.setattr(scaled_rope, "say", lambda node, text: said.append(text))
+    network = type(core.model.diffusion_model)
+    forward = network._forward
+
+    def attends_alone(self, *args, **kwargs):
+        options = kwargs["transformer_options"]
+        return forward(
+            self, *args, **kwargs | {"transformer_options": {k: options[k] for k in options if k != OVERRIDE}}
+        )
+
+    monkeypatch.setattr(network, "_forward", attends_alone)
+    alone = sample(scale_rope(core, "auto", **small)[0])
+    assert torch.equal(alone, sample(scale_rope(core, "time_aware_late", **small)[0]))
+    assert len([text for text in said if "auto goes on without: Proportional attention did not reach" in text]) == 1
+    assert caplog.text.count("goes on without") == 1
+    with pytest.raises(RuntimeError, match="Proportional attention did not reach this model's attention"):
+        sample(scale_rope(core, "auto", **small, proportional=True)[0])
 
 
 def test_the_readout_is_the_same_after_a_patched_run_and_on_a_patched_model(model):
