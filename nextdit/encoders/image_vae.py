@@ -19,6 +19,8 @@ SCALING = SDXL.scaling
 Half = TypeVar("Half", bound=nn.Module)
 GROUPS, EPS = 32, 1e-6
 PREFIXES = ("", "first_stage_model.", "vae.")
+SCORES = 2**27
+"""Of attention that are computed at once: 512 MiB in float32. A picture of 2048² has 32 times as many."""
 WEIGHT_FILES = ("vae/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors")
 
 # Our key (the LDM layout) ← diffusers' AutoencoderKL, as patterns; {up} turns the order of the levels round.
@@ -77,7 +79,8 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
         q, k, v = (f(h).flatten(2).transpose(1, 2).unsqueeze(1) for f in (self.q, self.k, self.v))  # (B, 1, HW, C)
-        out = F.scaled_dot_product_attention(q, k, v).squeeze(1)
+        rows = max(1, SCORES // k.shape[2])  # GPUs have no kernel for heads as wide, and would hold all scores
+        out = torch.cat([F.scaled_dot_product_attention(some, k, v) for some in q.split(rows, dim=2)], dim=2).squeeze(1)
         return x + self.proj_out(out.transpose(1, 2).reshape(x.shape))
 
 

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 WHOLE = 192 * 192
-"""Latent pixels that are decoded at once: 1536² in the picture, 7 GiB on a CPU with SDXL's VAE in float32; 2048² takes
-12, and 37 on a GPU, which holds all scores of the VAE's attention."""
+"""Latent pixels that are decoded at once: 1536² in the picture, 7 GiB with SDXL's VAE in float32; 2048² takes 12."""
 
 TILES = (128, 64, 32)
 """Sides of tiles in latent pixels, each tried when memory is too short for the one before."""

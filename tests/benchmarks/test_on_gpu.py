@@ -216,7 +216,9 @@ def test_a_training_that_cannot_be_compiled_goes_on_without(tmp_path, monkeypatc
         return SimpleNamespace(returncode=int("--compile" in words), stderr="no triton")
 
     monkeypatch.setattr(training.subprocess, "run", started)
-    setup = Setup(torch.device("cuda"), Tables(tmp_path, {}), time.monotonic() + 60, data=tmp_path, run=tmp_path, folder=tmp_path)
+    setup = Setup(
+        torch.device("cuda"), Tables(tmp_path, {}), time.monotonic() + 60, data=tmp_path, run=tmp_path, folder=tmp_path
+    )
     assert training.train(setup)["compiled"] == "no"
     assert ["--compile" in words for words in calls] == [True, False]
     assert all(words[words.index("--sizes") + 1] == training.SIZES for words in calls)
