@@ -8,7 +8,7 @@ from ...nextdit.layers.rope_scaling import TIME_AWARE_LATE
 Sections = dict[str, list[dict[str, Any]]]
 BICUBIC = "1× sample, bicubic"  # the row of samples enlarged
 AGAIN = "1× sample, second pass"  # and the RoPE method: rows of samples enlarged and drawn over
-SHARPENED = f"{TIME_AWARE_LATE},proportional"  # what `auto` takes on core's class with few positions
+SHARPENED = f"{TIME_AWARE_LATE},proportional"  # what `auto` takes on core's class
 LANGUAGES, TWO, SPEED = "Languages, emoji and held-out names", "Two objects", "Speed"
 
 

@@ -13,7 +13,7 @@ from ...training.data.motion.moves import MOVES
 from ..shared.flops import video_flops
 from .bench import AUTO, PLAIN, Bench, Case, Row
 
-DEFAULT = TIME_AWARE_LATE  # what `auto` is for few positions
+DEFAULT = TIME_AWARE_LATE  # what `auto` is
 WINDOWED = f"extrapolation, window {FRAMES}"  # as many frames as in training, in attention
 FEW = 8  # clips of what takes long
 COST_PROMPT = "dog face moving left"

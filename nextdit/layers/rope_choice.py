@@ -1,4 +1,4 @@
-"""Which RoPE method is best for a model, by its family and its positions per axis in training: what `auto` means."""
+"""Which RoPE method is best for a model, by its family: what `auto` means."""
 
 from dataclasses import dataclass
 

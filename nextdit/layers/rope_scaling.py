@@ -137,7 +137,7 @@ METHODS: dict[str, RopeMethod] = {
             "as language models do: waves that fit often into the training image kept, long ones interpolated",
             theta=_yarn,
         ),
-        RopeMethod("auto", "one of the others, by the model and its positions per axis", theta=_auto, by_time=True),
+        RopeMethod("auto", "one of the others, by the model", theta=_auto, by_time=True),
     )
 }
 DEFAULT = "auto"

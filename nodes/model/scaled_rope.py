@@ -6,7 +6,7 @@ from ..adapter.host.schema import schema
 from ..adapter.patches import scaled_rope
 
 METHOD = (
-    "How the frequencies of RoPE change. auto chooses by the model and its positions per axis, and says on the node "
+    "How the frequencies of RoPE change. auto chooses by the model, and says on the node "
     "what it took and why. The node's help explains each."
 )
 PARAMETERS = {method.name: [parameter.name for parameter in method.parameters] for method in METHODS.values()}
