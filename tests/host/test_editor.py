@@ -39,13 +39,15 @@ STAND_INS = {
     "z_image": TEXTS | {"UNETLoader": "StandInZImage", "VAELoader": "StandInVae"},
     "krea_2": TEXTS | {"UNETLoader": "StandInKrea2", "VAELoader": "StandInWanVae"},
     "qwen_image": TEXTS | {"UNETLoader": "StandInQwenImage", "VAELoader": "StandInWanVae"},
+    "wan": {"CLIPLoader": "StandInClip", "UNETLoader": "StandInWan", "VAELoader": "StandInWanVae"},
 }
 # What a viewer of core's writes into itself once it is drawn, its camera: nothing that the workflow says.
 VIEWS = {"PreviewPointCloud": "viewport_state", "SavePointCloud": "viewport_state", "SaveGLB": "image"}
 ERROR_PANEL = "!!document.querySelector('[data-testid=\"error-overlay-see-errors\"]')"
 
 every_template = pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.api)
-PICTURES = [t.api for t in TEMPLATES if t.card and "audio" not in t.api and "music" not in t.api]
+OTHERS = ("official_text_to_audio", "official_text_to_music", "official_wan")  # which make no pictures
+PICTURES = [t.api for t in TEMPLATES if t.card and t.api not in OTHERS]
 official = pytest.mark.parametrize("name", PICTURES)
 
 
@@ -173,6 +175,19 @@ def test_official_workflow_runs_on_stand_ins(official_files, client, name):
     images = client.images(client.run(prompt))
     assert len(images) == COUNTS.get(name, 1)
     assert all(image.shape == (HEIGHT * larger, WIDTH * larger, 3) and image.std() > 1 for image in images)
+
+
+def test_the_official_clip_hears_each_prompt_in_its_half(official_files, client):
+    """On a random network; which frames follow which text is what the nodes decide."""
+    prompt, clips = for_stand_ins(api_of("official_wan"), "official_wan"), []
+    prompt["10"]["inputs"] |= {"width": 64, "height": 48, "length": 13}  # of 81, four frames of latents
+    for second in ("a fox sits", "a lighthouse"):
+        prompt["6"]["inputs"]["text"] = second
+        (clip,) = client.clips(client.run(prompt))
+        clips.append(clip.astype(int))
+    assert clips[0].shape == (13, 48, 64, 3) and clips[0].std() > 1
+    first, last = (np.abs(clips[0] - clips[1])[half].mean() for half in (slice(0, 4), slice(9, 13)))
+    assert last > 2 * first
 
 
 def test_a_lora_trained_on_z_image_opens_in_the_packs_loader(official_files, server, client):

@@ -39,6 +39,9 @@ ONLY_NAMED = (
     "diffusion_models/qwen_image_fp8_e4m3fn.safetensors",
     "text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors",
     "vae/qwen_image_vae.safetensors",
+    "diffusion_models/wan2.1_t2v_1.3B_fp16.safetensors",
+    "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+    "vae/wan_2.1_vae.safetensors",
 )
 """Files that must be in the lists, while stand_in_nodes.py does their work."""
 LORA = "loras/my-lora.safetensors"

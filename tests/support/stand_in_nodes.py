@@ -68,6 +68,10 @@ class StandInKrea2(StandInFamily):
     CASE = "Krea 2"
 
 
+class StandInWan(StandInFamily):
+    CASE = "Wan"
+
+
 def conditioning(text: str) -> list:
     """Features that depend on the text."""
     seed = torch.Generator().manual_seed(zlib.crc32(text.encode()))
@@ -130,6 +134,7 @@ class StandInWanVae(StandIn):
 NODE_CLASS_MAPPINGS = {
     "StandInKrea2": StandInKrea2,
     "StandInQwenImage": StandInQwenImage,
+    "StandInWan": StandInWan,
     "StandInWanVae": StandInWanVae,
     "StandInZImage": StandInZImage,
     "StandInText": StandInText,

@@ -44,6 +44,7 @@ TITLES = {
     "official_text_to_audio": "Official - Text to audio",
     "official_text_to_image": "Official - Text to image",
     "official_text_to_music": "Official - Text to music",
+    "official_wan": "Official - Wan, one prompt after another",
     "official_z_image_2k": "Official - Z-Image at 3K",
     "official_z_image_variety": "Official - Z-Image seeds that differ",
     "official_z_image_4k": "Official - Z-Image 2K to 4K",

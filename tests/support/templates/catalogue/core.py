@@ -1,4 +1,4 @@
-"""ComfyUI's own models: Z-Image, Qwen-Image and Krea 2."""
+"""ComfyUI's own models: Z-Image, Qwen-Image, Krea 2 and Wan."""
 
 from ..spec import Box, Template, column, note, picture
 from .official import HUB, PROMPT, SIZE, TESTED
@@ -23,6 +23,12 @@ KREA_LINKS = {
     "1": (f"{KREA}/diffusion_models/krea2_turbo_fp8_scaled.safetensors", "diffusion_models"),
     "2": (f"{KREA}/text_encoders/qwen3vl_4b_fp8_scaled.safetensors", "text_encoders"),
     "3": (f"{KREA}/vae/qwen_image_vae.safetensors", "vae"),
+}
+WAN = f"{HUB}/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
+WAN_LINKS = {
+    "1": (f"{WAN}/diffusion_models/wan2.1_t2v_1.3B_fp16.safetensors", "diffusion_models"),
+    "2": (f"{WAN}/text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors", "text_encoders"),
+    "3": (f"{WAN}/vae/wan_2.1_vae.safetensors", "vae"),
 }
 Z_FILES = {"model": "1.unet_name", "text encoder": "2.clip_name", "vae": "3.vae_name"}
 
@@ -223,5 +229,45 @@ FLUX and Chroma.
         ),
         card="1024 Z-Image regions",
         links=Z_LINKS,
+    ),
+    Template(
+        api="official_wan",
+        title="Official - Wan, one prompt after another",
+        note=f"""{downloads(WAN_LINKS)}
+
+A prompt for each half of the five seconds, in one clip: **Timed Prompt** says when it applies, from 0, the beginning,
+to 1, the end; *fade* lets one pass into the next. The global prompt says what the whole is: put the same subject and
+place into all three.
+
+*areas_until*: for the first 0.3 of the sampling each half is a clip of its own, then attention makes them one. Set it
+to 0 where the cut between the halves shows.
+
+The nodes work with Wan 2.1 and 2.2, from text or from an image, without VACE and camera control. Measured on this
+pack's own small video model, not on this one.
+
+{TESTED}""",
+        columns=(
+            note(
+                Box(
+                    "Model and prompts",
+                    "1-7 10",
+                    {
+                        "global prompt": "4.text",
+                        "first prompt": "5.text",
+                        "second prompt": "6.text",
+                        "length": "10.length",
+                        "width": "10.width",
+                        "height": "10.height",
+                    }
+                    | Z_FILES,
+                ),
+                width=400,
+            ),
+            column("8", "9", width=300),
+            column(Box("The clip", "11-14", {**together(12), "shift": "11.shift", "fps": "14.fps"}), width=280),
+            picture("15", width=460),
+        ),
+        card="832 Wan, two prompts",
+        links=WAN_LINKS,
     ),
 )
