@@ -93,7 +93,10 @@ def tone() -> torch.Tensor:
 
 @torch.no_grad()
 def mel(make_an_audio: Path) -> dict:
-    """Return mel spectra of `tone`; the triangles are torchaudio's in place of librosa's."""
+    """Return mel spectra of `tone`; the triangles are torchaudio's in place of librosa's.
+
+    In float64: beside a loud tone, single precision says nothing of what is nearly silent, whose logarithm this is.
+    """
     from torchaudio.functional import melscale_fbanks
 
     filters, stft = types.ModuleType("librosa.filters"), torch.stft
@@ -112,7 +115,8 @@ def mel(make_an_audio: Path) -> dict:
     net = importlib.import_module("NAT_mel").MelNet(
         dict(zip(names, (1024, 80, 16000, 256, 1024, 0, 8000), strict=True))
     )
-    return {"outputs": written(mel=net(tone()))}
+    net.mel_basis, net.hann_window = net.mel_basis.double(), torch.hann_window(1024, dtype=torch.float64)
+    return {"outputs": written(mel=net(tone().double()))}
 
 
 VOCODER = {

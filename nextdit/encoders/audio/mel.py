@@ -48,17 +48,21 @@ class Mel:
         return samples // self.hop
 
     def __call__(self, sound: Tensor) -> Tensor:
-        """Return spectra (B, bins, samples / hop) of sound (B, samples); less than a frame gives none."""
+        """Return spectra (B, bins, samples / hop) of sound (B, samples); less than a frame gives none.
+
+        In float32, or in float64 if the sound is.
+        """
         side = (self.n_fft - self.hop) // 2
         if sound.shape[-1] <= side:  # too short to be mirrored
             sound = F.pad(sound, (0, side + 1 - sound.shape[-1]))
-        sound = F.pad(sound.float().clamp(-1.0, 1.0).unsqueeze(1), (side, side), mode="reflect").squeeze(1)
-        window = torch.hann_window(self.n_fft, device=sound.device)
+        sound = sound if sound.dtype == torch.float64 else sound.float()
+        sound = F.pad(sound.clamp(-1.0, 1.0).unsqueeze(1), (side, side), mode="reflect").squeeze(1)
+        window = torch.hann_window(self.n_fft, device=sound.device, dtype=sound.dtype)
         parts = torch.view_as_real(
             torch.stft(sound, self.n_fft, self.hop, window=window, center=False, return_complex=True)
         )
         magnitudes = (parts.square().sum(-1) + 1e-9).sqrt()
-        return (self.filters.to(sound.device) @ magnitudes).clamp(min=FLOOR).log10()
+        return (self.filters.to(sound) @ magnitudes).clamp(min=FLOOR).log10()
 
     def magnitudes(self, mel: Tensor, rounds: int = 60) -> Tensor:
         """Return magnitudes (B, n_fft / 2 + 1, T) whose spectra are nearly `mel` (B, bins, T), none negative.
