@@ -5,6 +5,8 @@ Set LUMINA_NEXT_OLD_COMFYUI to a checkout of that release; its requirements must
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from lumina_next.nextdit.clouds.files import read_points
 from lumina_next.tests.host.test_audio import RATE, fast, heard
 from lumina_next.tests.host.test_server import NODES
 from lumina_next.tests.host.test_workflows import in_few_steps, load, of_class
-from lumina_next.tests.support import untrained_audio
+from lumina_next.tests.support import core_lumina_alone, untrained_audio
 from lumina_next.tests.support.checkpoints import write_absent_demo, write_untrained
 from lumina_next.tests.support.comfy_client import ComfyClient
 from lumina_next.tests.support.comfy_server import PACK, ComfyServer
@@ -105,3 +107,15 @@ def test_a_stretch_of_a_sound_with_the_model_in_the_box(old):
         client.close()
     assert before.rate == after.rate == 44100 and before.seconds == pytest.approx(4.1, abs=0.05)
     assert after.seconds == pytest.approx(4.1, abs=0.05) and not np.array_equal(before.samples, after.samples)
+
+
+def test_scaled_rope_on_its_lumina_image_2(old, tmp_path):
+    """Whose embedding has one call for text and image, and whose layers do not say which one attends."""
+    words = [sys.executable, "-m", core_lumina_alone.__name__, os.environ[VARIABLE], str(tmp_path / "found.json")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text("utf-8"))
+    for name in ("one", "two, texts of two lengths"):
+        assert found[name] < 1e-4 < 0.1 < found[f"{name}, plain"]
+    assert found["auto"] == 0 and found["said"].endswith("which this ComfyUI is too old for: without it")

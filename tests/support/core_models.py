@@ -1,5 +1,8 @@
 """Small random networks of ComfyUI's own Lumina-Image-2.0 and Z-Image, loaded by its own loader."""
 
+import zlib
+from inspect import signature
+
 import comfy.ldm.lumina.model
 import comfy.model_detection
 import comfy.ops
@@ -42,11 +45,19 @@ CORE = {"lumina_image_2": LUMINA, "z_image": Z_IMAGE}
 
 def load_core(config: dict):
     """Return the MODEL of a random network; core's detection, which only knows the released sizes, is told ours."""
-    torch.manual_seed(0)
-    kinds = {key: value for key, value in config.items() if key != "image_model"}
-    network = comfy.ldm.lumina.model.NextDiT(**kinds, dtype=torch.float32, operations=comfy.ops.disable_weight_init)
-    weights = {key: 0.3 * torch.randn(x.shape) / max(x.shape[-1], 1) ** 0.5 for key, x in network.state_dict().items()}
+    network_class = comfy.ldm.lumina.model.NextDiT
+    known = signature(network_class.__init__).parameters  # 0.3.64 has no rope_theta: it is 10,000
+    kinds = {key: value for key, value in config.items() if key in known}
+    network = network_class(**kinds, dtype=torch.float32, operations=comfy.ops.disable_weight_init)
+    weights = {key: drawn(key, x) for key, x in network.state_dict().items()}
     weights |= {key: 1.0 + x for key, x in weights.items() if x.ndim == 1 and "norm" in key}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comfy.model_detection, "detect_unet_config", lambda *args, **kwargs: dict(config))
+        told = {"image_model": "lumina2", **kinds}
+        patch.setattr(comfy.model_detection, "detect_unet_config", lambda *args, **kwargs: dict(told))
         return comfy.sd.load_diffusion_model_state_dict(weights)
+
+
+def drawn(key: str, x: torch.Tensor) -> torch.Tensor:
+    """Return random numbers of x's shape, the same for a name, whatever else a release's network has."""
+    generator = torch.Generator().manual_seed(zlib.crc32(key.encode()))
+    return 0.3 * torch.randn(x.shape, generator=generator) / max(x.shape[-1], 1) ** 0.5

@@ -9,7 +9,6 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from ....nextdit.context_drop import average_windows
 from .core_family import CoreFamily
 from .core_preferred import Preferences
 from .core_sequence import ImageTokens, NextDiTSequence, check_length
+from .core_trial import tried
 
 OVERRIDE = "optimized_attention_override"
 COMPILED = "torch.compile"  # the key under which core's compile node wraps a model
@@ -60,26 +60,9 @@ class Place:
         return not self.tokens.by_part or (queries == self.tokens.count and keys > self.before)
 
 
-@cache
 def main_layers_say_their_number() -> bool:
-    """Tell whether this ComfyUI's Lumina network says which layer attends (0.3.64 does not), by running a tiny one."""
-    from comfy.ldm.lumina.model import NextDiT
-    from comfy.ops import disable_weight_init
-
-    sizes = {"dim": 24, "n_heads": 1, "n_kv_heads": 1, "cap_feat_dim": 8, "axes_dims": [8, 8, 8], "multiple_of": 8}
-    counts = {"patch_size": 2, "in_channels": 4, "n_layers": 1, "n_refiner_layers": 1, "ffn_dim_multiplier": 1.0}
-    network = NextDiT(**sizes, **counts, operations=disable_weight_init, device="cpu", dtype=torch.float32)
-    said = []
-
-    def look(func, *args, **kwargs):
-        options = kwargs.get("transformer_options") or {}
-        said.append((options.get("block_type"), options.get("block_index")))
-        return func(*args, **kwargs)
-
-    x, text = torch.zeros(1, 4, 4, 4), torch.zeros(1, 2, 8)
-    with torch.inference_mode():
-        network(x, torch.ones(1), text, num_tokens=2, transformer_options={OVERRIDE: look})
-    return ("double", 0) in said
+    """Tell whether this ComfyUI's Lumina network says which layer attends; 0.3.64's does not."""
+    return tried().numbered
 
 
 def reaches_main_layers(family: CoreFamily) -> bool:

@@ -9,7 +9,7 @@ from comfy import model_prefetch
 from comfy.ldm.modules import attention
 
 from lumina_next.nextdit import ContextDrop
-from lumina_next.nodes.adapter.host import core_attention, progress
+from lumina_next.nodes.adapter.host import core_attention, core_trial, progress
 from lumina_next.nodes.adapter.host.core_regions import HeardTexts
 from lumina_next.nodes.adapter.patches import context_drop, scaled_rope
 from lumina_next.nodes.adapter.patches.context_drop import drop_context
@@ -119,9 +119,9 @@ def test_layers_that_do_not_say_who_they_are_are_an_error(monkeypatch):
 
 
 def test_a_release_is_tried_out_not_read():
-    core_attention.main_layers_say_their_number.cache_clear()
+    core_trial.tried.cache_clear()
     assert core_attention.main_layers_say_their_number()
-    source = open(core_attention.__file__, encoding="utf-8").read()
+    source = open(core_trial.__file__, encoding="utf-8").read()
     assert "getsource" not in source
 
 
