@@ -2,9 +2,11 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,26 @@ class OptionError(ValueError):
 def option(name: str) -> str:
     """Return an option as it stands in the message of an OptionError."""
     return f"{{--{name}}}"
+
+
+class LostFileError(OptionError, FileNotFoundError):
+    """An option that names a file which is not there."""
+
+
+@contextmanager
+def file_of(name: str, path: str | Path) -> Iterator[None]:
+    """Make an error about the file that an option names say which option that is, too."""
+    try:
+        yield
+    except OptionError:
+        raise
+    except (ValueError, OSError) as error:
+        said = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            said = f"{error.filename or path}: {error.strerror}"
+        said = said if said.startswith(str(path)) else f"{path}: {said}"
+        kind = LostFileError if isinstance(error, FileNotFoundError) else OptionError
+        raise kind(f"{option(name)} {said}") from error
 
 
 def named_values(option: str, text: str) -> tuple[str, dict[str, float]]:

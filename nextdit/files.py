@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import ranks
 from .family import NORM_GROUPS
-from .text_files import read_json
+from .text_files import absent, read_json
 
 StateDict = dict[str, Tensor]
 
@@ -48,7 +48,7 @@ def network_file(path: str | Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise FileNotFoundError(f"{path} does not exist; it may have been moved or deleted since it was listed")
+        raise FileNotFoundError(absent(path))
     found = published_file(path) or audio_file(path)
     if found is None:
         looked = ", ".join((*NETWORK_FILES, *AUDIO))
@@ -192,7 +192,7 @@ def _open(file: Path):
     try:
         return safe_open(file, framework="pt", device="cpu")
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{file} does not exist; it may have been moved since it was listed") from error
+        raise FileNotFoundError(absent(file)) from error
     except PermissionError as error:
         raise PermissionError(f"{file} may not be read: change its permissions") from error
     except (SafetensorError, OSError) as error:

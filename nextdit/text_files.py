@@ -37,6 +37,12 @@ def decode(data: bytes, source: str, what: str = "text") -> str:
     return re.sub("\r\n?", "\n", text)
 
 
+def absent(path: Path) -> str:
+    """Say that a path leads to nothing, and where it leads if it is a link."""
+    link = f" (it is a link to {path.readlink()}, which is gone)" if path.is_symlink() else ""
+    return f"{path} does not exist{link}"
+
+
 def read_text(path: Path) -> str:
     """Read a text file, as `decode`; ValueError names it, and so does OSError."""
     return decode(path.read_bytes(), str(path))
@@ -65,5 +71,4 @@ def read_json(path: Path, what: str = "a JSON object") -> dict[str, Any]:
     try:
         return parse_json(path.read_bytes(), str(path), what)
     except FileNotFoundError as error:
-        link = f" (it is a link to {path.readlink()}, which is gone)" if path.is_symlink() else ""
-        raise FileNotFoundError(f"{path} does not exist{link}; expected {what}") from error
+        raise FileNotFoundError(f"{absent(path)}; expected {what}") from error

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageSequence
 
+from ..nextdit.text_files import absent
 from ..nextdit.whole_file import whole_file
-from ..options import OptionError, option
+from ..options import OptionError, file_of, option
 from .pictures import UNREADABLE, Picture
 
 SUFFIXES = (".mp4", ".webp", ".gif")
@@ -91,7 +92,7 @@ def check_is_file(file: Path) -> None:
     if file.is_dir():
         raise IsADirectoryError(f"{file} is a folder; give a file")
     if not file.exists():
-        raise FileNotFoundError(f"{file} does not exist")
+        raise FileNotFoundError(absent(file))
 
 
 def read_clip(file: str | Path) -> tuple[list[Image.Image], float]:
@@ -100,7 +101,8 @@ def read_clip(file: str | Path) -> tuple[list[Image.Image], float]:
     Raises ValueError if it is neither or has no frames, ImportError without PyAV for videos, FileNotFoundError.
     """
     file = Path(file)
-    check_is_file(file)
+    with file_of("clip", file):
+        check_is_file(file)
     if file.suffix.lower() in (".webp", ".gif", ".png"):
         try:
             with Image.open(file) as image:

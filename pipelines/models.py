@@ -14,14 +14,16 @@ from torch import Tensor
 from ..demo import MODEL, TEXT_ENCODER
 from ..nextdit import TextEncoder, load_model, load_text_encoder
 from ..nextdit.checkpoint import Description, check_family, describe
-from ..nextdit.encoders.image_vae import VAEDecoder, load_vae_decoder
+from ..nextdit.encoders.image_vae import VAEDecoder, check_vae, load_vae_decoder
 from ..nextdit.encoders.vae_encoder import VAEEncoder, load_vae_encoder
 from ..nextdit.encoders.vae_tiles import TILES, decode, ran_out_of_memory
 from ..nextdit.latents import SDXL, LatentSpace
 from ..nextdit.lora.add import add_lora
 from ..nextdit.parallel import forward_by_rows
 from ..nextdit.train_size import native_size, train_tokens
-from ..options import OptionError, option
+from ..options import OptionError, file_of, option
+from .clips import check_is_file
+from .devices import find_device
 
 VAE_SCALE = 8  # pixels a side of a latent pixel
 
@@ -74,16 +76,23 @@ class Models:
 
     def encoder(self) -> TextEncoder:
         """Return the text encoder."""
-        return self._take("text", lambda: load_text_encoder(self.text_encoder, device=self.device))
+        return self._take("text", self._load_encoder)
+
+    def _load_encoder(self) -> TextEncoder:
+        with file_of("text_encoder", self.text_encoder):
+            return load_text_encoder(self.text_encoder, device=self.device)
 
     def network(self, family: str) -> Any:
         """Return the network. Raises ValueError if it is not of this family."""
         return self._take("network", partial(self._load_network, family))
 
     def _load_network(self, family: str) -> Any:
-        network = load_model(self.model, dtype=self.dtype, device=self.device, family=family)
+        with file_of("model", self.model):
+            network = load_model(self.model, dtype=self.dtype, device=self.device, family=family)
         for file, strength in self.loras:
-            for note in add_lora(network, file, strength).notes:
+            with file_of("loras", file):
+                notes = add_lora(network, file, strength).notes
+            for note in notes:
                 logging.getLogger(__name__).warning("%s: %s", file, note)
         if self.compiled:
             network.compile()
@@ -102,7 +111,8 @@ class Models:
     @cached_property
     def about(self) -> Description:
         """What the network's file is, by its header. Raises ValueError if it is damaged or unknown."""
-        return describe(self.model)
+        with file_of("model", self.model):
+            return describe(self.model)
 
     @property
     def config(self) -> Any:
@@ -145,11 +155,12 @@ class Models:
             raise OptionError(f"{self.model} makes latents, which need {option('vae')}: {vae}{where}")
         if channels == 3 and self.vae is not None:
             raise OptionError(f"{self.model} paints pixels and takes no {option('vae')}")
-        if self.vae is not None and not self.vae.exists():
-            raise OptionError(f"{option('vae')} {self.vae} does not exist")
+        if self.vae is not None:
+            with file_of("vae", self.vae):
+                check_vae(self.vae)  # before a picture is made that nothing can decode
         for file, strength in self.loras:
-            if not file.is_file():
-                raise OptionError(f"{option('loras')} {file} does not exist")
+            with file_of("loras", file):
+                check_is_file(file)
             if not math.isfinite(strength):
                 raise OptionError(f"{option('loras')} {file} must have a finite strength, got {strength}")
         if self.compiled and (self.by_rows or self.about.family.name != "image"):
@@ -193,16 +204,17 @@ class Models:
 
     def decoder(self) -> VAEDecoder:
         """Return the VAE's decoder."""
-        return self._take("decoder", partial(load_vae_decoder, self._vae(), device=str(self.device)))
+        return self._take("decoder", partial(self._load_vae, load_vae_decoder))
 
     def vae_encoder(self) -> VAEEncoder:
         """Return the VAE's encoder."""
-        return self._take("vae_encoder", partial(load_vae_encoder, self._vae(), device=str(self.device)))
+        return self._take("vae_encoder", partial(self._load_vae, load_vae_encoder))
 
-    def _vae(self) -> Path:
+    def _load_vae(self, load: Callable[..., Any]) -> Any:
         self.check()
         assert self.vae is not None
-        return self.vae
+        with file_of("vae", self.vae):
+            return load(self.vae, device=str(self.device))
 
 
 @contextmanager
@@ -232,14 +244,3 @@ def memory_in_words(device: torch.device, what: str, fewer: str, count: int) -> 
             f"{f' or fewer at once ({option(fewer)})' if count > 1 else ''}, "
             f"or try {option('dtype')} bf16, {option('cfg')} 1 or {option('device')} cpu"
         ) from error
-
-
-def find_device(name: str | torch.device | None) -> torch.device:
-    """Return the named device, or else the accelerator that torch sees, or the CPU. Raises ValueError."""
-    if name is None:
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return found or torch.device("cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise OptionError(f"{option('device')} {name} cannot be used here: {str(error).splitlines()[0]}") from error

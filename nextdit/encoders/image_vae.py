@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..files import read_weights
+from ..files import read_header, read_weights
 from ..latents import SDXL
 
 SCALING = SDXL.scaling
@@ -161,6 +161,36 @@ def find_prefix(keys: Iterable[str]) -> str | None:
     return next((p for p in PREFIXES if {f"{p}decoder.conv_in.weight", f"{p}post_quant_conv.weight"} <= keys), None)
 
 
+def vae_file(path: str | Path) -> Path:
+    """Return the file of a VAE: `path`, or what a downloaded folder has of WEIGHT_FILES. Raises FileNotFoundError."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for name in WEIGHT_FILES:
+        if (path / name).is_file():
+            return path / name
+    raise FileNotFoundError(f"{path} has no VAE; looked for {' and '.join(WEIGHT_FILES)}")
+
+
+def check_vae(path: str | Path) -> None:
+    """Raise FileNotFoundError or ValueError unless a file, or what a folder has, is a VAE; only its header is read."""
+    file = vae_file(path)
+    header = read_header(file)
+    try:
+        prefix_of(header)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def prefix_of(keys: Iterable[str]) -> str:
+    """Return what stands before a VAE's keys. Raises ValueError if they are of no VAE."""
+    found = find_prefix(keys := list(keys))
+    if found is None:
+        first = ", ".join(sorted(keys)[:3]) or "none"
+        raise ValueError(f"not an SDXL VAE, which has decoder.conv_in.weight; its first keys: {first}")
+    return found
+
+
 def ldm_key(key: str, levels: int) -> str:
     """Return the LDM name of one key of either layout, `levels` being those of the decoder."""
     for pattern, ours in DIFFUSERS:
@@ -176,10 +206,7 @@ def to_ldm_keys(weights: Mapping[str, Tensor], half: tuple[str, ...]) -> dict[st
 
     Raises ValueError if it is no such VAE.
     """
-    prefix = find_prefix(weights)
-    if prefix is None:
-        sample = ", ".join(sorted(weights)[:3])
-        raise ValueError(f"not an SDXL VAE, which has decoder.conv_in.weight; its first keys: {sample}")
+    prefix = prefix_of(weights)
     inner = {key[len(prefix) :]: tensor for key, tensor in weights.items() if key.startswith(prefix)}
     wanted = {key: tensor for key, tensor in inner.items() if key.startswith(half)}
     levels = len({key.split(".")[2] for key in wanted if key.startswith("decoder.up")})
@@ -218,10 +245,11 @@ def load_half(
     device: str,
 ) -> Half:
     """Load what `build` makes of the shapes of a VAE's weights that start with `keys`, as `load_vae_decoder` does."""
-    path = Path(path)
-    file = next((path / name for name in WEIGHT_FILES if (path / name).is_file()), path)
+    file = vae_file(path)
+    read = read_weights(file)
     try:
-        weights = to_ldm_keys(read_weights(file), keys)
+        weights = to_ldm_keys(read, keys)
+        del read
         with torch.device("meta"):
             model = build({key: tuple(w.shape) for key, w in weights.items()})
         ours = model.state_dict()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...text_files import read_json
+from ...text_files import absent, read_json
 from .single_file import config_of
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "qwen.tiktoken", "vocab.json")
@@ -38,9 +38,7 @@ def find_llm(folder: str | Path) -> LLMFolder:
     if path.is_file():
         return LLMFolder(path, config_of(path), path, path)
     if not path.is_dir():
-        raise FileNotFoundError(
-            f"the folder {path} does not exist; it may have been moved or deleted since it was listed"
-        )
+        raise FileNotFoundError(f"{absent(path)}; expected the folder of an LLM, or one in a single file")
     model = path if (path / "config.json").is_file() else path / "text_encoder"
     if not (model / "config.json").is_file():
         raise FileNotFoundError(
