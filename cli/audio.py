@@ -1,6 +1,7 @@
 """`lumina-next audio`: a prompt or a sound in, a sound out."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,14 @@ def request_of(options: argparse.Namespace) -> "AudioRequest":
     )
 
 
+def stretch_remarks(begin: float, end: float, seconds: float, given: float) -> Iterator[str]:
+    """Yield a sentence where a stretch ends past a sound of so many seconds, or before what is added to a given one."""
+    if begin < seconds < end - 0.005:  # half of what is told
+        yield f"--stretch ends at {end:g} s, but the sound is {seconds:.2f} s long: made anew from {begin:g} s"
+    if end < seconds and given < seconds - 0.005:
+        yield f"--seconds is past the {given:.2f} s of --sound, and --stretch ends before: the rest is silence"
+
+
 def two_times(text: str) -> tuple[float, float]:
     """Return the seconds of `--stretch FROM,TO`. Raises ValueError if they are not two numbers."""
     first, comma, second = text.partition(",")
@@ -124,4 +133,7 @@ def remarks(request: "AudioRequest", models: "Models") -> list[str]:
     given = getattr(request.sound, "seconds", trained)
     if (seconds := request.seconds or given) > trained * 1.001:
         said.append(f"{seconds:.1f} s is past the {trained:.1f} s of the model's training: time is stretched (--rope)")
+    if request.stretch is not None:
+        begin, end = request.stretch
+        said += stretch_remarks(begin, end, seconds, given)
     return said

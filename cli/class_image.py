@@ -62,7 +62,9 @@ def run(options: argparse.Namespace) -> None:
     models = Models(options.model, vae=options.vae, dtype=dtype, device=options.device, keep=False)
     if options.list:
         return print_classes(models)
-    request = request_of(options).resolved(models)
+    request = request_of(options)
+    check_labels(options, models)
+    request = request.resolved(models)
     files = files_of(options, request, models)
     say(in_vain(options, request))
     try:
@@ -89,6 +91,17 @@ def print_classes(models: "Models") -> None:
     known = models.config.known
     lines = map(str, range(known)) if isinstance(known, int) else (f"{n}\t{name}" for n, name in enumerate(known))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def check_labels(options: argparse.Namespace, models: "Models") -> None:
+    """Raise ValueError for a class that the model does not know, saying where all of them are told."""
+    models.check_family("class_image")
+    config = models.config
+    for label in options.labels:
+        try:
+            config.label(label)
+        except ValueError as error:
+            raise ValueError(f"{error}{'' if isinstance(config.known, int) else '; --list prints all'}") from error
 
 
 def request_of(options: argparse.Namespace) -> "ClassToImage":

@@ -36,6 +36,9 @@ def find_label(label: str | int, known: int | tuple[str, ...]) -> int:
     if found:
         raise ValueError(f"{label!r} could be {len(found)} classes: {_listed(found, names)}; give the number of one")
     near = [plain.index(each) for each in get_close_matches(text, plain, SHOWN)]
+    if not near:  # than in the whole, in one of its words
+        words = get_close_matches(text, {word for each in plain for word in each.split()}, SHOWN)
+        near = [i for i, each in enumerate(plain) if set(words) & set(each.split())]
     hint = f"; did you mean {_listed(near, names)}?" if near else ""
     if names and not near and count <= MANY:
         hint = f"; they are {', '.join(names)}"

@@ -18,7 +18,7 @@ from ..nextdit.captions import Part, in_parts, prompt_of
 from ..nextdit.encoders.audio.coder import SoundCoder
 from ..nextdit.encoders.audio.splice import splice
 from ..nextdit.files import read_weights
-from ..options import OptionError, option
+from ..options import OptionError, file_of, option
 from .frames import Given, sample_frames
 from .models import Models, memory_in_words
 from .pictures import versions
@@ -111,14 +111,13 @@ def parts(models: Models, vocoder: str | Path | None = None) -> AudioParts:
     """
     models.check_family("audio")
     config: AudioConfig = models.config
-    weights = read_weights(models.model)
+    with file_of("model", models.model):
+        weights = read_weights(models.model)
     own = {key: x for key, x in weights.items() if key.startswith((AUTOENCODER, TEXT))}
     del weights
-    try:
+    with file_of("model", models.model):
         coder = build_coder(own, models.model, config, vocoder).eval().to(models.device)
         text = build_text(own, models.model)
-    except (ValueError, FileNotFoundError) as error:
-        raise type(error)(f"{models.model}: {error}") from error
     if text is not None:
         text.model.to(models.device)
         return AudioParts(lambda: text, coder, OWN_TEXT)
@@ -191,8 +190,13 @@ def length(request: AudioRequest, config: AudioConfig, given: Sound | None) -> f
 
 
 def going_on(request: AudioRequest, seconds: float, given: Sound | None) -> AudioRequest:
-    """Return the request in which a longer sound than the given one is that one and what follows it."""
-    if given is None or request.stretch or request.denoise or seconds <= given.seconds:
+    """Return the request in which a longer sound than the given one is that one and what follows it.
+
+    A stretch of it ends where the sound does.
+    """
+    if request.stretch is not None:
+        return replace(request, stretch=(request.stretch[0], min(request.stretch[1], seconds)))
+    if given is None or request.denoise or seconds <= given.seconds:
         return request
     return replace(request, stretch=(given.seconds, seconds))
 

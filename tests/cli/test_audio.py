@@ -63,3 +63,21 @@ def test_wrong_input_is_one_line_that_helps(fails, tmp_path, model, monkeypatch)
     assert "give --model or --music, and not both" in fails("audio", "x", *common, "--music")
     assert "is no vocoder's folder" in fails("audio", "x", *common, "--vocoder", tmp_path)
     assert "unknown RoPE method 'x'" in fails("audio", "x", *common, "--rope", "x")
+
+
+def test_a_stretch_past_the_end_is_said_and_ends_with_the_sound(tmp_path, model, capsys):
+    common = ["--model", model, "--steps", "1", "--cfg", "1"]
+    assert main(["audio", "rain", *common, "--seconds", "1", "-o", "a.wav"]) == 0
+    again = ["audio", "rain", *common, "--sound", "a.wav", "-o", "b.wav", "--overwrite"]
+    capsys.readouterr()
+    for stretch, more, said in (
+        ("0.5,9", (), "--stretch ends at 9 s, but the sound is 1.00 s long: made anew from 0.5 s"),
+        ("0.5,1", (), ""),
+        ("0,1.5", ("--seconds", "2"), "--seconds is past the 1.00 s of --sound, and --stretch ends before"),
+        ("0.5,2", ("--seconds", "2"), ""),
+        ("0.5,4", ("--seconds", "2"), "--stretch ends at 4 s, but the sound is 2.00 s long"),
+    ):
+        assert main([*again, "--stretch", stretch, *more]) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lumina-next:")]
+        assert len(told) == bool(said) and said in "".join(told)
+    assert b'"stretch": [0.5, 2.0]' in (tmp_path / "b.wav").read_bytes()

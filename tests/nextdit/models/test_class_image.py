@@ -206,6 +206,7 @@ def test_labels_by_name_number_or_part(label, number):
         ("be", ("bee", "beetle"), "could be 2 classes: 0: bee, 1: beetle"),
         ("crane", ("crane", "crane"), "could be 2 classes: 0: crane, 1: crane"),
         ("bea", ("bee", "cow"), "did you mean 0: bee"),
+        ("appel", ("red apple", "cow", "green apple"), "did you mean 0: red apple, 2: green apple"),
     ],
 )
 def test_labels_that_are_none_or_several_are_explained(label, known, message):
