@@ -1,7 +1,9 @@
 """The command line `lumina-next`: the pack's core without ComfyUI."""
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
 from ..options import OptionError
 from ..version import VERSION
@@ -28,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"lumina-next: {' '.join(words(error).split())}\n")
+        sys.stderr.write(f"lumina-next: {' '.join(words(error, options).split())}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("lumina-next: interrupted\n")
@@ -36,10 +38,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def words(error: ValueError | OSError) -> str:
-    """Return what is wrong, as the command line's users call it."""
+def words(error: ValueError | OSError, options: argparse.Namespace) -> str:
+    """Return what is wrong, as the command line's users call it: a file is named with the option that it came by."""
     if isinstance(error, OptionError):
         return error.words(flag)
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        given = (name for name, value in vars(options).items() if value == Path(os.fsdecode(error.filename)))
+        by = next((f"{flag(name)} " for name in given if name != "path"), "")
+        return f"{by}{error.filename}: {error.strerror}"
     return str(error)

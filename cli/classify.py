@@ -49,7 +49,7 @@ def pictures_in(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
             if not inside:
                 raise ValueError(f"{path} holds no pictures ({', '.join(ENDINGS)})")
             found += inside

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ..options import named_values
+from ..options import file_of, named_values
 
 if TYPE_CHECKING:  # torch takes seconds to import: only when there is work to do
     from PIL import Image
@@ -151,20 +151,21 @@ def seeds_of(options: argparse.Namespace) -> tuple[int, ...]:
     return tuple(range(options.seed, options.seed + options.batch))
 
 
-def read_image(file: Path) -> "Image.Image":
-    """Return a picture in memory. Raises FileNotFoundError, or ValueError if it is none."""
+def read_image(file: Path, name: str = "image") -> "Image.Image":
+    """Return a picture in memory, which an option names. Raises FileNotFoundError, or ValueError if it is none."""
     from PIL import Image
 
+    from ..pipelines.clips import check_is_file
     from ..pipelines.pictures import UNREADABLE
 
+    with file_of(name, file):
+        check_is_file(file)
     try:
         with Image.open(file) as image:
             image.load()
             return image
-    except FileNotFoundError:
-        raise FileNotFoundError(f"--image {file} does not exist") from None
     except UNREADABLE as error:
-        raise ValueError(f"--image {file} is no picture that PIL can read: {error}") from error
+        raise ValueError(f"{flag(name)} {file} is no picture that PIL can read: {error}") from error
 
 
 def scaling(text: str) -> "RopeScaling":

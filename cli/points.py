@@ -62,13 +62,14 @@ def run(options: argparse.Namespace) -> None:
 
     from ..nextdit.clouds.files import read_points
     from ..nextdit.clouds.shape import fit, from_upright
-    from ..options import named_values
+    from ..options import file_of, named_values
     from ..pipelines import Models, PointsRequest, Sampling, points
     from ..pipelines.points import FROM_LABELS, FROM_TEXTS
 
     cloud, frame = None, None
     if options.cloud is not None:
-        cloud = read_points(options.cloud)
+        with file_of("cloud", options.cloud):
+            cloud = read_points(options.cloud)
         cloud, frame = (from_upright(cloud, options.up), None) if options.no_fit else fit(cloud, options.up)
     cfg = options.cfg if options.cfg is not None else (FROM_TEXTS if options.label is None else FROM_LABELS).cfg
     schedule, parameters = named_values("--schedule", options.schedule)

@@ -54,18 +54,18 @@ def run(options: argparse.Namespace) -> None:
     from ..pipelines import Models, Sampling, VideoRequest, read_clip, video
     from ..pipelines.clips import check_fps, pyav
 
-    if options.output.suffix.lower() == ".mp4":
-        try:
+    try:
+        if options.output.suffix.lower() == ".mp4":
             pyav()
-        except ImportError as error:
-            raise ValueError(str(error)) from error
-    clip, fps = (None, 0.0) if options.clip is None else read_clip(options.clip)
+        clip, fps = (None, 0.0) if options.clip is None else read_clip(options.clip)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
     schedule, parameters = named_values("--schedule", options.schedule)
     request = VideoRequest(
         prompt=options.prompt,
         negative=options.negative,
         image=None if options.image is None else read_image(options.image),
-        last_image=None if options.last_image is None else read_image(options.last_image),
+        last_image=None if options.last_image is None else read_image(options.last_image, "last_image"),
         clip=clip,
         denoise=options.denoise,
         frames=options.frames,

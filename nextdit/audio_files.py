@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..options import file_of
 from .audio_config import AudioConfig
 from .checkpoint import build, check_family
 from .encoders.audio.autoencoder import build_autoencoder
@@ -83,7 +84,11 @@ def build_coder(
     found = {key: x for key, x in found.items() if not key.startswith("loss.")}
     autoencoder = build_autoencoder({key: x.float() for key, x in found.items()}) if found else None
     folder = find_vocoder(path) if vocoder is None else None if vocoder == GRIFFIN_LIM else Path(vocoder)
-    coder = SoundCoder(Mel(), autoencoder, None if folder is None else load_bigvgan(folder))
+    bigvgan = None
+    if folder is not None:
+        with file_of("vocoder", folder):
+            bigvgan = load_bigvgan(folder)
+    coder = SoundCoder(Mel(), autoencoder, bigvgan)
     if (coder.channels, coder.frame_rate) != (config.in_channels, config.frame_rate):
         raise ValueError(
             f"its network works on {config.in_channels} channels at {config.frame_rate:g} frames a second, its "

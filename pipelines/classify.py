@@ -12,7 +12,7 @@ from torch import Tensor
 from ..demo import CLASSIFIER
 from ..nextdit import recognition
 from ..nextdit.models.classifier import UNTIMED, ClassifierNextDiT
-from ..options import OptionError, option
+from ..options import OptionError, file_of, option
 from .models import Models, memory_in_words
 from .pictures import to_pixels, upright_size
 from .sampling import Progress
@@ -89,12 +89,13 @@ def classify(
     Raises ValueError if the model is none for pictures, lacks a label or a language, or a file holds no picture.
     """
     models = models or Models(CLASSIFIER)
+    with file_of("like", str(request.like)):  # before the others are looked at
+        reference = [] if request.like is None else [pixels_of(request.like)]
     network, pictures, found = looked_at(request, models, progress)
     names, likely = network.config.names(request.language), recognition.shares(network, found)
     scores: list[float] | list[None] = [None] * len(found)
-    if request.like is not None:
-        reference = recognition.features(network, [pixels_of(request.like)], request.rope)
-        scores = recognition.similarity(found, reference).tolist()
+    if reference:
+        scores = recognition.similarity(found, recognition.features(network, reference, request.rope)).tolist()
     elif request.best is not None:
         scores = likely[:, recognition.label_indices(network.config, request.best)].sum(-1).tolist()
     top = likely.topk(min(request.top, len(names)), dim=-1)

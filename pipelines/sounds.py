@@ -22,7 +22,7 @@ from torch import Tensor
 from ..nextdit.encoders.audio.mel import Mel
 from ..nextdit.encoders.audio.spectrogram import coloured, level_of_spectra
 from ..nextdit.whole_file import whole_file
-from ..options import OptionError, option
+from ..options import OptionError, file_of, option
 from .clips import COMMENT, check_is_file, pyav
 from .pictures import Picture
 
@@ -149,7 +149,8 @@ def read_sound(file: str | Path) -> Sound:
     Raises ValueError if there is none in it, ImportError without PyAV for all but .wav, FileNotFoundError.
     """
     file = Path(file)
-    check_is_file(file)
+    with file_of("sound", file):
+        check_is_file(file)
     samples, rate = (_read_wav if file.suffix.lower() == ".wav" else _read_coded)(file)
     return heard(Sound(torch.from_numpy(np.ascontiguousarray(samples, np.float32)), rate, {"file": file.name}), file)
 
@@ -188,7 +189,8 @@ def _read_coded(file: Path) -> tuple[np.ndarray, int]:
     try:
         with av.open(str(file)) as container:
             stream = container.streams.audio[0]
-            rate = int(stream.rate)
+            if not (rate := int(stream.rate)):
+                raise IndexError("no samples a second")  # noise that FFmpeg took for sound by the file's ending
             resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
             frames = [part for frame in container.decode(stream) for part in resampler.resample(frame)]
             parts = [part.to_ndarray().mean(0) for part in frames]

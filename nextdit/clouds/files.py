@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..text_files import absent
 from ..whole_file import whole_file
 from .ply import read_ply
 
@@ -24,11 +25,13 @@ def read_points(path: str | Path) -> Tensor:
     """Return the points (N, 3) of a .ply, .xyz, .txt, .csv, .pts, .obj or .npy file.
 
     In float32, or float64 where they lie so far from 0, as on maps, that float32 would blur them. Raises
-    FileNotFoundError, or ValueError that names the file and says what is wrong with it.
+    FileNotFoundError, IsADirectoryError, or ValueError that names the file and says what is wrong with it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist, or is a folder; give a file of points")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give a file of points")
+    if not path.exists():
+        raise FileNotFoundError(f"{absent(path)}; give a file of points")
     return parse_points(path.read_bytes(), path.suffix, str(path))
 
 

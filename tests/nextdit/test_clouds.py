@@ -184,8 +184,10 @@ def test_other_broken_files_say_what_is_wrong(content, suffix, message):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(FileNotFoundError, match="does not exist, or is a folder"):
+    with pytest.raises(IsADirectoryError, match="is a folder; give a file of points"):
         read_points(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"gone\.ply does not exist; give a file of points"):
+        read_points(tmp_path / "gone.ply")
     with pytest.raises(ValueError, match=r"points are read from \.ply, \.xyz"):
         parse_points(b"", ".glb", "a.glb")
     with pytest.raises(ValueError, match=r"written as \.ply, \.xyz, \.npy"):

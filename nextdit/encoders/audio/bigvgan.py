@@ -261,7 +261,8 @@ def load_bigvgan(folder: str | Path, device: Any = "cpu") -> BigVGAN:
         raise ValueError(f"{settings} is not valid YAML ({error}): download it again") from error
     if not isinstance(said, Mapping):
         raise ValueError(f"{settings} holds no settings of a vocoder: download it again")
+    weights = read_weights(file)
     try:
-        return build_bigvgan(read_weights(file), said).to(device)
+        return build_bigvgan(weights, said).to(device)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
