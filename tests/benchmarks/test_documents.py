@@ -4,6 +4,7 @@ import re
 import shutil
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -17,6 +18,17 @@ from lumina_next.benchmarks.sizes import run as sizes
 ROOT = Path(__file__).parents[2]
 DOCS, RESULTS, NOTES = ROOT / "docs", ROOT / "benchmarks/results", ROOT / "benchmarks/notes"
 PAGES = sorted(file.name for file in DOCS.glob("*.md") if file.name != "combinations.md")  # that one is a matrix
+LINKING = sorted(
+    file
+    for folder, pattern in (
+        (".", "*.md"),
+        ("docs", "*.md"),
+        ("demo", "*.md"),
+        ("benchmarks", "**/*.md"),
+        ("web", "**/*.md"),
+    )
+    for file in (ROOT / folder).glob(pattern)
+)
 COMMANDS = {
     "quality": (quality, "quality.md"),
     "sizes": (sizes, "larger_sizes.md"),
@@ -60,12 +72,12 @@ def test_a_page_answers_in_its_first_lines_with_narrow_tables(page):
     assert [line for line in lines if len(line) > report.WIDTH and not line.startswith("|")] == []
 
 
-@pytest.mark.parametrize("file", sorted([*DOCS.glob("*.md"), *NOTES.glob("*.md")]), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", LINKING, ids=lambda file: str(file.relative_to(ROOT)))
 def test_links_lead_somewhere(file):
-    for target, _, anchor in (
-        link.partition("#") for link in re.findall(r"\]\((?!https?:)([^)]+)\)", file.read_text())
-    ):
-        there = (file.parent / target).resolve() if target else file
+    text = file.read_text("utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for target, _, anchor in (link.partition("#") for link in links if not link.startswith(("http:", "https:"))):
+        there = (file.parent / unquote(target)).resolve() if target else file
         assert there.exists(), target
         if anchor:
             heads = re.findall(r"^#+ (.*)$", there.read_text("utf-8"), flags=re.MULTILINE)
