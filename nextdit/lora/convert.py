@@ -79,9 +79,12 @@ class Converted:
 
     def report(self) -> str:
         """Return all of it in words."""
-        lines = [f"{self.modules} weights of the model are changed.", *self.notes]
+        changed = "1 weight of the model is" if self.modules == 1 else f"{self.modules} weights of the model are"
+        lines = [f"{changed} changed.", *self.notes]
         if self.unmatched:
-            lines.append(f"{len(self.unmatched)} keys match nothing in this model: {_some(self.unmatched)}")
+            count = len(self.unmatched)
+            keys = "1 key matches" if count == 1 else f"{count} keys match"
+            lines.append(f"{keys} nothing in this model: {_some(self.unmatched)}")
         return "\n".join(lines)
 
 

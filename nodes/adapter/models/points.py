@@ -68,6 +68,14 @@ class LuminaNextPoints(OwnModel):
     def extra_conds(self, **kwargs) -> dict:
         return super().extra_conds(**kwargs) | text_conds(*self.text(kwargs))
 
+    def check_width(self, features: Tensor) -> None:
+        try:
+            super().check_width(features)
+        except ValueError as error:
+            if not self.diffusion_model.config.labels:
+                raise
+            raise ValueError(f"{error}: connect Point Label to the sampler, in place of CLIP Text Encode") from error
+
 
 class LuminaNextPointsConfig(OwnConfig):
     """How ComfyUI builds, saves and sizes a model of points."""

@@ -44,6 +44,9 @@ def test_keys_that_match_nothing_are_kept_for_the_user():
     assert converted.unmatched == ["layers.7.attention.wq.lora_A.weight", "noise_refiner.0.x"]
     report = converted.report()
     assert "2 keys match nothing in this model: layers.7" in report and "look like Lumina-Image-2.0" in report
+    one = convert(file | {"layers.7.attention.wq.lora_A.weight": down}, SHAPES).report()
+    assert one.splitlines()[0] == "1 weight of the model is changed."
+    assert one.splitlines()[1].startswith("1 key matches nothing in this model: layers.7")
 
 
 def test_shapes_and_missing_halves_are_errors():
