@@ -125,7 +125,7 @@ def test_dora_of_peft_is_pefts_where_kohyas_is_the_stock_loaders(loras, strength
 def test_keys_that_match_nothing_stop_the_node_or_are_named(loras, caplog):
     write(loras / "style.safetensors", "reference", **{"layers.9.attention.wq.lora_A.weight": torch.ones(4, 64)})
     with pytest.raises(
-        ValueError, match="style.safetensors: 3 weights.*\n1 keys match.*layers.9.*\nSet unmatched"
+        ValueError, match="style.safetensors: 3 weights.*\n1 key matches.*layers.9.*\nSet unmatched"
     ) as got:
         LoadLora.execute(load_own(), "style.safetensors", 1.0, "error")
     assert got.type is ValueError  # of a class of ours, ComfyUI would show the path

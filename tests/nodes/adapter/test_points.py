@@ -145,7 +145,9 @@ def test_wrong_input_is_an_error_that_helps(patcher, tmp_path):
         points.clouds_of({"samples": torch.zeros(2, 3, 9).index_fill(2, torch.tensor([4]), float("nan"))})
     with pytest.raises(ValueError, match=r"takes point clouds, \(batch, 3, points\)"):
         sample(patcher, {"samples": torch.zeros(1, 4, 8, 8)})
-    with pytest.raises(ValueError, match="from a label, not from text.*: connect Point Label to the sampler, in place of CLIP"):
+    with pytest.raises(
+        ValueError, match="from a label, not from text.*: connect Point Label to the sampler, in place of CLIP"
+    ):
         patcher.model.extra_conds(noise=torch.zeros(1, 3, 9), device="cpu", cross_attn=torch.zeros(1, 4, TEXT_DIM))
     two = {"samples": torch.rand(2, 3, 9)}
     with pytest.raises(ValueError, match="Cut Points takes one cloud, got 2"):
