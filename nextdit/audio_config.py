@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .config import NextDiTConfig
+from .config import NextDiTConfig, check_batch
 from .family import Shapes
 from .infer import PART, infer_body, shape_of
 
@@ -93,6 +93,7 @@ class AudioConfig(NextDiTConfig):
                 f"the latent has {shape[1]} channels, but this audio model takes {self.in_channels}; encode with the "
                 "VAE that belongs to it, or start from an empty latent of its own"
             )
+        check_batch(shape)
         if shape[2] < 1:
             raise ValueError("the latent is empty; audio needs at least 1 frame")
 

@@ -10,6 +10,12 @@ def ffn_width(dim: int, multiple_of: int = 256) -> int:
     return -(-int(8 * dim / 3) // multiple_of) * multiple_of
 
 
+def check_batch(shape: Sequence[int]) -> None:
+    """Raise ValueError if latents of this shape, (batch, …), are none."""
+    if shape[0] < 1:
+        raise ValueError(f"the latent is empty, {tuple(shape)}: its batch is 0, so there is nothing to sample")
+
+
 @dataclass(frozen=True)
 class NextDiTConfig:
     """Architecture of a text-to-image Next-DiT; nothing that a state dict's shapes do not tell.
@@ -76,6 +82,7 @@ class NextDiTConfig:
                 "height, width; start from an empty latent for images, not for video or audio"
             )
         channels = shape[1]
+        check_batch(shape)
         if min(shape[2:]) < 1:
             raise ValueError(f"the latent is empty, {tuple(shape)}; it needs a height and a width of at least 1")
         if channels != self.in_channels:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..blocks import runs
 from ..call import PLAIN_CALL, Call
-from ..config import NextDiTConfig
+from ..config import NextDiTConfig, check_batch
 from ..family import Family, Shapes
 from ..infer import infer_body, shape_of
 from ..keys import layouts, reference_key
@@ -57,6 +57,7 @@ class PointConfig(NextDiTConfig):
                 f"the latent has the shape {tuple(shape)}, but this Next-DiT takes point clouds, (batch, 3, points); "
                 "start from empty points or a loaded cloud"
             )
+        check_batch(shape)
         if shape[2] < 1:
             raise ValueError("the point cloud is empty; it needs at least 1 point")
 

@@ -122,6 +122,11 @@ def test_inpainting_keeps_what_is_masked_out(patcher, noise, method):
     assert (out[..., :5] - latent[..., :5]).abs().min(dim=-1).values.max() > 1e-2
 
 
+def test_a_latent_without_pictures_is_refused(patcher, noise):
+    with pytest.raises(ValueError, match="the latent is empty, .*: its batch is 0"):
+        sample(patcher, noise[:0])
+
+
 def test_empty_and_single_sigmas_leave_the_latent(patcher, noise):
     latent = torch.randn(2, 4, 8, 10)
     assert torch.equal(sample(patcher, noise, sigmas=torch.tensor([]), latent=latent), latent)
