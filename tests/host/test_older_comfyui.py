@@ -112,8 +112,7 @@ def test_a_stretch_of_a_sound_with_the_model_in_the_box(old):
 def test_scaled_rope_on_its_lumina_image_2(old, tmp_path):
     """Whose embedding has one call for text and image, and whose layers do not say which one attends."""
     words = [sys.executable, "-m", core_lumina_alone.__name__, os.environ[VARIABLE], str(tmp_path / "found.json")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text("utf-8"))
     for name in ("one", "two, texts of two lengths"):

@@ -7,7 +7,7 @@ frequencies; text, references and all other axes stay as they are.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from comfy.patcher_extension import WrappersMP
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from ....nextdit.layers.rope import Axes
 from .core_attention import Edit, EditRequest, Place, check_main_layers, editing, run_with_request
 from .core_family import CoreFamily
-from .core_sequence import ImageTokens
+from .core_sequence import ImageTokens, NextDiTSequence
 from .core_tables import spread
+from .core_trial import tried
 from .time import flow_time
 from .wrappers import replace_wrapper
 
@@ -114,9 +115,11 @@ def patch_core(patched, network, family: CoreFamily, settings, key: str, tell, o
     if settings.proportional:
         check_main_layers(PROPORTIONAL, family)
     calls: Calls = {}
+    at_once = isinstance(family.sequence, NextDiTSequence) and tried().embeds_at_once
 
     def hand_over(executor, x, t, *args, **kwargs):
         image = family.sequence.image(x, network, kwargs)
+        image = replace(image, joint=True) if at_once else image
         tell(image.grid)
         rope = settings.at(image.grid)
         if rope is None:

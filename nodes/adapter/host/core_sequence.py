@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from .core_trial import tried
 from .wrappers import token_grid
 
 Conds = Mapping[str, Any]
@@ -62,7 +61,7 @@ class Sequence(Protocol):
 
 
 class NextDiTSequence:
-    """NextDiT's, with a call of the embedder for each part; in early releases with one for all."""
+    """NextDiT's, with a call of the embedder for each part; in early releases one for all (core_trial.py)."""
 
     def image(self, x: Tensor, network: nn.Module, conds: Conds) -> ImageTokens:
         return image_tokens(x, network, conds)
@@ -160,8 +159,7 @@ def image_tokens(x: Tensor, network: nn.Module, conds: Conds) -> ImageTokens:
     """Return the tokens of a latent x (B, C, H, W) or (B, C, F, H, W) in a call of core's NextDiT."""
     grid, frames = token_grid(x, network.patch_size), _frames(x)
     after = sum(_tokens(ref, network) for ref in conds.get("ref_frames") or ())
-    padded = _filled(frames * math.prod(grid) + after, network)
-    return ImageTokens(frames, grid, after, padded, joint=tried().embeds_at_once)
+    return ImageTokens(frames, grid, after, _filled(frames * math.prod(grid) + after, network))
 
 
 def tokens_before(network: nn.Module, text: Tensor | None, conds: Conds) -> int:
